@@ -1,0 +1,1 @@
+"""The embedded war room: a Slack-compatible server with its page."""

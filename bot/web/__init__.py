@@ -1,0 +1,1 @@
+"""The pages and ports a running bot serves on loopback."""

@@ -1,0 +1,1 @@
+"""What people read: texts, Block Kit and digests, made from state alone."""
