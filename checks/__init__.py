@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bot.core.errors import SwitchroomError
 from bot.core.model import Cell, Outcome, Reading, Tick, Utc
 
 #: The deployment file's targets, by section and key: `targets["sip"]["mno-a"]["uri"]`.
@@ -51,9 +52,22 @@ class Measured(BaseModel):
     evidence: dict[str, str] = {}
 
 
+class NotMeasured(SwitchroomError):
+    """
+    The probe could not measure, for a reason that says nothing about the service: it becomes ERROR.
+
+    The text goes after "not measured: "; it says what broke and where to look.
+    """
+
+
 @runtime_checkable
 class Check(Protocol):
-    """One kind of check."""
+    """
+    One kind of check.
+
+    A kind that keeps something open between takes (a connection pool) adds `async def close()` as a class
+    method; `close_all()` calls it.
+    """
 
     KIND: ClassVar[str]
     Params: ClassVar[type[Params]]
@@ -80,9 +94,18 @@ def kinds() -> Mapping[str, type[Check]]:
             continue
         module = importlib.import_module(f"{__name__}.{info.name}")
         for thing in vars(module).values():
-            if isinstance(thing, type) and getattr(thing, "KIND", None) and thing.__module__ == module.__name__:
-                found[thing.KIND] = thing
+            name = getattr(thing, "KIND", None)
+            if isinstance(thing, type) and isinstance(name, str) and thing.__module__ == module.__name__:
+                found[name] = thing
     return found
+
+
+async def close_all() -> None:
+    """Close what kinds keep open between takes. The probe worker calls it once, at its end."""
+    for kind in kinds().values():
+        close = getattr(kind, "close", None)
+        if close is not None:
+            await close()
 
 
 async def take_tick(tick: Tick, targets: Targets, at: Utc) -> Reading:
@@ -110,7 +133,7 @@ async def _measured(tick: Tick, targets: Targets) -> Measured:
     if kind is None:
         return _broken(f"this probe worker knows no check kind {tick.kind!r}; it knows {', '.join(sorted(kinds()))}")
     try:
-        check = kind(kind.Params.model_validate(tick.params))
+        check = kind(kind.Params.model_validate(dict(tick.params)))
         async with asyncio.timeout(tick.timeout_s):
             return await check.take(tick.cell, targets, tick.timeout_s)
     except TimeoutError:
@@ -118,6 +141,8 @@ async def _measured(tick: Tick, targets: Targets) -> Measured:
     except ValidationError as error:
         fault = error.errors()[0]
         return _broken(f"parameter {'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+    except SwitchroomError as error:
+        return _broken(str(error))
     except Exception as error:  # noqa: BLE001 - whatever broke, it is our probe, and the room must hear it as such
         return _broken(f"{type(error).__name__}: {error}")
 
