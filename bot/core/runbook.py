@@ -6,7 +6,6 @@ the playbook are `core/playbook.py`. A runbook never holds a secret, an address 
 it names the deployment file's targets and people by key.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,36 +13,14 @@ from itertools import product
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from bot.core.model import Cell, Value
+from bot.core.spans import Duration as Duration  # noqa: PLC0414 - a runbook's spans are also found here
+from bot.core.spans import duration as duration  # noqa: PLC0414 - as above
+from bot.core.spans import shown as shown  # noqa: PLC0414 - as above
 from bot.core.triggers import Operator, operator_of
 
-_DURATION = re.compile(r"^(?P<count>\d+(?:\.\d+)?)(?P<unit>s|m|h|d)$")
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def duration(text: object) -> timedelta:
-    """Return the span that *text* names (`90s`, `15m`, `4h`, `7d`). Raise ValueError for anything else."""
-    if isinstance(text, timedelta):
-        return text
-    match = _DURATION.match(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r} is not a duration: write a number and its unit in quotes or plain, like 90s, 15m, 4h or 7d")
-    return timedelta(seconds=float(match["count"]) * _UNIT_S[match["unit"]])
-
-
-def shown(span: timedelta) -> str:
-    """Return *span* in the largest unit that is whole: the inverse of `duration`."""
-    total = span.total_seconds()
-    for unit in ("d", "h", "m"):
-        if total and total % _UNIT_S[unit] == 0:
-            return f"{int(total // _UNIT_S[unit])}{unit}"
-    return f"{total:g}s"
-
-
-#: A span of time, written as `90s`, `15m`, `4h` or `7d`.
-Duration = Annotated[timedelta, BeforeValidator(duration), PlainSerializer(shown, return_type=str)]
 #: An identifier: lower-case words joined by hyphens.
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", strict=True)]
 
