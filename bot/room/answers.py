@@ -34,7 +34,9 @@ class RateLimited(ApiError):
 def refused_payload(word: str, faults: Sequence[str], root: str = "") -> ApiError:
     """Return the error *word* with every fault as Slack words it: `[ERROR] why [json-pointer:/where]`."""
     told = [_told(fault, root) for fault in faults]
-    return ApiError(word, errors=[fault.removeprefix("[ERROR] ") for fault in told], response_metadata={"messages": told})
+    return ApiError(
+        word, errors=[fault.removeprefix("[ERROR] ") for fault in told], response_metadata={"messages": told}
+    )
 
 
 def _told(fault: str, root: str) -> str:

@@ -40,9 +40,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
         }
     ),
     "users_select": frozenset({"placeholder", "initial_user", "confirm", "focus_on_load"}),
-    "multi_users_select": frozenset(
-        {"placeholder", "initial_users", "confirm", "max_selected_items", "focus_on_load"}
-    ),
+    "multi_users_select": frozenset({"placeholder", "initial_users", "confirm", "max_selected_items", "focus_on_load"}),
     "radio_buttons": frozenset({"options", "initial_option", "confirm", "focus_on_load"}),
     "checkboxes": frozenset({"options", "initial_options", "confirm", "focus_on_load"}),
     "datepicker": frozenset({"placeholder", "initial_date", "confirm", "focus_on_load"}),

@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _USER = r"^[UW][A-Z0-9]{2,}$"
-_CHANNEL = r"^[CG][A-Z0-9]{2,}$"
+_CHANNEL = r"^[CGD][A-Z0-9]{2,}$"
 
 
 class _Part(BaseModel):
@@ -28,6 +28,8 @@ class RoomUser(_Part):
     name: Annotated[str, Field(pattern=r"^[a-z0-9._-]+$")]
     real_name: str = ""
     title: str = ""
+    tz: str = "Europe/London"
+    guest: bool = False
 
     @property
     def shown(self) -> str:

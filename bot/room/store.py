@@ -105,9 +105,7 @@ class RoomStore:
 
     def pins(self, channel: str) -> list[tuple[str, float, str]]:
         """Return (ts, pinned at, by), the newest pin first."""
-        rows = self._db.execute(
-            "select ts, at, by from pin where channel = ? order by at desc, ts desc", (channel,)
-        )
+        rows = self._db.execute("select ts, at, by from pin where channel = ? order by at desc, ts desc", (channel,))
         return [(str(ts), float(at), str(by)) for ts, at, by in rows]
 
     def put_bookmark(self, bookmark: Json) -> None:

@@ -7,7 +7,6 @@ Pure. `check_view` answers faults as `blockkit` does; `fill` turns what a person
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from bot.room.answers import Json
 from bot.room.blockkit import check_blocks
