@@ -482,11 +482,10 @@ class ReasonGiven(Event):
 
 
 class DecisionClosed(Event):
-    """A decision ended without a choice: replaced by another, or no longer asked."""
+    """A decision ended without a choice: replaced by the next one on the same question, or no longer asked."""
 
     number: int
     why: str
-    replaced_by: int | None = None
 
 
 class DeadlinePassed(Event):

@@ -1,0 +1,125 @@
+"""
+Say what must go out because of an event: which message, where, how urgent, which call.
+
+Only what and where; words are made at delivery from the state then. The same event gives the same
+effects with the same ids, however often it is asked.
+"""
+
+from bot.core import messages as m
+from bot.core.ports import EffectRow, Lane
+from bot.core.runbook import StepKind
+from bot.core.state import House, RunState
+
+#: Events that put one line into the channel, with their lane. What the board already says gets none.
+_LINES: dict[type[m.Event], Lane] = {
+    m.RunOpened: Lane.STEP,
+    m.RunbookAmended: Lane.ALERT,
+    m.CriteriaSigned: Lane.STEP,
+    m.RunStarted: Lane.STEP,
+    m.StepStarted: Lane.STEP,
+    m.StepFinished: Lane.STEP,
+    m.StepFailed: Lane.ALERT,
+    m.StepSkipped: Lane.STEP,
+    m.StepLate: Lane.ALERT,
+    m.CheckTurned: Lane.ALERT,
+    m.CheckRequested: Lane.REST,
+    m.HoleOpened: Lane.ALERT,
+    m.HoleClosed: Lane.ALERT,
+    m.DeadlinePassed: Lane.DECISION,
+    m.FixEnded: Lane.ALERT,
+    m.Paused: Lane.DECISION,
+    m.Resumed: Lane.DECISION,
+    m.Postponed: Lane.DECISION,
+    m.TaskAdded: Lane.STEP,
+    m.TaskDone: Lane.STEP,
+    m.NoteTaken: Lane.REST,
+    m.RollbackStarted: Lane.ROLLBACK,
+    m.RolledBack: Lane.ROLLBACK,
+    m.RunCompleted: Lane.STEP,
+    m.RunAborted: Lane.STEP,
+}
+#: Events that change a decision's card: it is replaced in place.
+_CARDS = (m.VoteCast, m.VoteVoided, m.Decided, m.ReasonGiven, m.DecisionClosed, m.DeadlinePassed)
+
+
+def react(house: House, event: m.Event, position: int) -> tuple[EffectRow, ...]:
+    """Return the effects of *event* at *position*; *house* is the state after it."""
+    if isinstance(event, m.ServiceStarted):
+        return _back_again(house, event, position)
+    run = house.runs.get(event.run)
+    if run is None:
+        return ()
+    drafts = [*_line(run, event), *_card(event), *_call(run, event), *_digest(run, event)]
+    drafts.append((Lane.REST, run.place, "board", "", "board"))
+    return tuple(
+        EffectRow(
+            id=f"{position}.{ordinal}",
+            position=position,
+            run=run.run,
+            lane=lane,
+            place=place or run.place,
+            kind=kind,
+            subject=subject,
+            replaces=f"{run.run}/{replaces}" if replaces else "",
+        )
+        for ordinal, (lane, place, kind, subject, replaces) in enumerate(drafts)
+    )
+
+
+_Draft = tuple[Lane, str, str, str, str]
+
+
+def board(run: RunState, position: int) -> EffectRow:
+    """Return the effect that brings the board up to date after readings alone."""
+    return EffectRow(
+        id=f"{position}.board", position=position, run=run.run, lane=Lane.REST, place=run.place, kind="board",
+        subject="", replaces=f"{run.run}/board",
+    )  # fmt: skip
+
+
+def _back_again(house: House, event: m.ServiceStarted, position: int) -> tuple[EffectRow, ...]:
+    if event.silent_since is None:
+        return ()
+    return tuple(
+        EffectRow(f"{position}.{n}", position, run.run, Lane.ALERT, run.place, "line", "")
+        for n, run in enumerate(house.active())
+    )
+
+
+def _line(run: RunState, event: m.Event) -> list[_Draft]:
+    lane = _LINES.get(type(event))
+    if lane is None or _on_its_card(run, event):
+        return []
+    return [(lane, "", "line", "", "")]
+
+
+def _on_its_card(run: RunState, event: m.Event) -> bool:
+    """A gate that begins or ends is told by its card."""
+    return isinstance(event, m.StepStarted | m.StepFinished) and run.plan.step(event.step).kind is StepKind.GATE
+
+
+def _card(event: m.Event) -> list[_Draft]:
+    if isinstance(event, m.DecisionOpened):
+        return [(Lane.DECISION, "", "card", str(event.number), "")]
+    if isinstance(event, m.StepInDoubt):
+        return [(Lane.DECISION, "", "doubt", f"{event.step}#{event.attempt}", "")]
+    if isinstance(event, _CARDS):
+        return [(Lane.DECISION, "", "card-update", str(event.number), f"card-{event.number}")]
+    return []
+
+
+def _call(run: RunState, event: m.Event) -> list[_Draft]:
+    if not isinstance(event, m.StepStarted):
+        return []
+    step = run.plan.step(event.step)
+    if step.kind is not StepKind.ACTION:
+        return []
+    lane = Lane.ROLLBACK if step in run.plan.rollback else Lane.STEP
+    return [(lane, "", "perform", f"{event.step}#{event.attempt}", "")]
+
+
+def _digest(run: RunState, event: m.Event) -> list[_Draft]:
+    if not isinstance(event, m.DigestDue):
+        return []
+    to = next(digest.to.channel for digest in run.plan.digests if digest.id == event.digest)
+    return [(Lane.REST, to, "digest", f"{event.digest}#{event.number}", "")]
