@@ -228,7 +228,7 @@ class Rate(BaseOperator):
     bad (`statistics.onset_step`), so that a fault at 04:00 is found as fast after a clean night.
     """
 
-    EXAMPLE = {"good": 0.98, "bad": 0.90, "false_trip": 0.005}
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"good": 0.98, "bad": 0.90, "false_trip": 0.005}
     good: float = Field(gt=0, lt=1)
     bad: float = Field(gt=0, lt=1)
     false_trip: float = Field(gt=0, lt=0.5)
@@ -297,7 +297,7 @@ def _failed(tally: Tally) -> str:
 class Consecutive(BaseOperator):
     """So many failures in a row; ERROR and INCONCLUSIVE neither count nor break the row."""
 
-    EXAMPLE = {"failures": 3}
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {"failures": 3}
     failures: int = Field(ge=1)
 
     def weigh(self, tally: Tally, reading: Reading) -> tuple[Mapping[str, float], Samples]:
@@ -337,7 +337,13 @@ class Threshold(BaseOperator):
     metric is none: a call that was never answered has no setup time, and a `rate` trigger counts it.
     """
 
-    EXAMPLE = {"metric": "telephony_setup_time_s", "quantile": 0.9, "above": 10.0, "window": "15m", "min_samples": 3}
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "metric": "telephony_setup_time_s",
+        "quantile": 0.9,
+        "above": 10.0,
+        "window": "15m",
+        "min_samples": 3,
+    }
     metric: str
     quantile: float = Field(ge=0, le=1)
     above: float | None = None
