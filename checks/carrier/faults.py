@@ -56,6 +56,13 @@ KINDS: Sequence[FaultKind] = (
         ORIGINS,
     ),
     FaultKind(
+        "calls-cut-off",
+        "calls-cut-off",
+        "Calls are cut off",
+        "The network ends calls to the test numbers shortly after the answer (BYE, Q.850 cause 41).",
+        ORIGINS,
+    ),
+    FaultKind(
         "sms-receipts-lost",
         "sms-receipts-lost:carrier-c",
         "carrier-c loses delivery receipts",

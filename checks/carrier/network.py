@@ -16,10 +16,13 @@ from bot.core.errors import SettingsRefused
 from checks.carrier.api import Api, site
 from checks.carrier.config import TRUNKS, CarrierConfig
 from checks.carrier.directory import Directory
+from checks.carrier.exchange import Exchange
 from checks.carrier.faults import CARRIERS, Faults
 from checks.carrier.figures import Figures
+from checks.carrier.lines import Lines
 from checks.carrier.npdb import Npdb
 from checks.carrier.smsc import Smsc
+from checks.carrier.trunk import SipTrunk
 
 
 class Carrier:
@@ -44,11 +47,7 @@ class Carrier:
         host, account = self.config.host, {"system_id": self.config.system_id, "password": self.config.password}
         apis = ("npdb", "reconciliation", "status", "actions", "faults")
         return {
-            "sip": {
-                trunk: {"host": host, "port": self.ports[f"sip-{trunk}"], "transport": "udp"}
-                for trunk in TRUNKS
-                if f"sip-{trunk}" in self.ports
-            },
+            "sip": {trunk: {"host": host, "port": self.ports[f"sip-{trunk}"], "transport": "udp"} for trunk in TRUNKS},
             "smpp": {name: {"host": host, "port": self.ports[f"smpp-{name}"], **account} for name in CARRIERS},
             "http": {
                 **{name: {"url": f"{self.control}/{name}"} for name in apis},
@@ -78,6 +77,7 @@ class Carrier:
                     f"smpp-{name}", smsc.start(*self._address(f"smpp-{name}"))
                 )
                 self._open.push_async_callback(smsc.stop)
+            await self._open_sip()
             await self._open_dns()
             await self._open_web("site", site(self.config.domain))
             await self._open_web("control", Api(self.faults, self.npdb, self.figures).application())
@@ -95,6 +95,15 @@ class Carrier:
             name: Smsc(name, config.system_id, config.password, self.faults, config.receipt_after_s)
             for name in CARRIERS
         }
+
+    async def _open_sip(self) -> None:
+        lines, exchange = Lines(), Exchange(self.config, self.faults, self.npdb)
+        self.ports["rtp"] = await self._bound("rtp", lines.start(*self._address("rtp")))
+        self._open.callback(lines.stop)
+        for origin in TRUNKS:
+            trunk, socket = SipTrunk(origin, exchange, lines), f"sip-{origin}"
+            self.ports[socket] = await self._bound(socket, trunk.start(*self._address(socket)))
+            self._open.callback(trunk.stop)
 
     async def _open_dns(self) -> None:
         config = self.config

@@ -1,0 +1,1 @@
+"""What was heard: tones and prompts in PCM. No network here."""
