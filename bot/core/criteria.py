@@ -1,0 +1,168 @@
+"""
+What people sign: one list of plain sentences, and one digest over everything the sentences rest on.
+
+The digest changes when a criterion, a check it reads, a gate, a policy, a role, the way back or a named
+deployment entry changes, and not for a comment or a title of a step. Who signed is not known here.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import rfc8785
+
+from bot.core.runbook import Check, OptionName, Per, Policy, Runbook, Step, StepKind, Trigger
+from bot.core.spans import shown
+from bot.core.triggers import one_in
+
+#: Raised when what the digest covers changes, so that an old digest is never mistaken for a new one.
+_FORM = 1
+_OPTION_WORDS = {"go-back": "go back", "fix-first": "fix it first", "continue": "continue"}
+
+
+def criteria_digest(runbook: Runbook, fingerprints: Mapping[str, str], scenario: Mapping[str, Any] | None) -> str:
+    """Return the SHA-256 of the criteria in canonical form. *fingerprints* are those of the entries it names."""
+    criteria: Any = {
+        "form": _FORM,
+        "runbook": runbook.runbook,
+        "window": runbook.window.model_dump(mode="json") if runbook.window is not None else None,
+        "timezone": runbook.timezone,
+        "triggers": [trigger.model_dump(mode="json", by_alias=True) for trigger in runbook.triggers],
+        "checks": [_measures(check) for check in read_checks(runbook)],
+        "gates": [_entry(runbook, step) for step in runbook.steps if step.kind in {StepKind.GATE, StepKind.WATCH}],
+        "no_return": [step.id for step in runbook.steps if step.point_of_no_return],
+        "approvals": runbook.approvals.model_dump(mode="json", by_alias=True),
+        "roles": {name: role.model_dump(mode="json") for name, role in runbook.roles.items()},
+        "rollback": [step.model_dump(mode="json", by_alias=True, exclude={"title"}) for step in runbook.rollback],
+        "materiality": dict(runbook.materiality),
+        "deployment": dict(fingerprints),
+        "scenario": dict(scenario) if scenario is not None else None,
+    }
+    return hashlib.sha256(rfc8785.dumps(criteria)).hexdigest()
+
+
+def read_checks(runbook: Runbook) -> tuple[Check, ...]:
+    """Return the checks that a trigger, a gate or a watch reads, in the runbook's order."""
+    read = {trigger.when.check for trigger in runbook.triggers}
+    for step in runbook.steps:
+        entry = step.must.checks if step.must is not None else None
+        read.update(check.id for names in (entry, step.checks) for check in runbook.checks_of(names))
+    return tuple(check for check in runbook.checks if check.id in read)
+
+
+def _measures(check: Check) -> dict[str, Any]:
+    plain = check.model_dump(mode="json", by_alias=True, exclude={"title"})
+    # A gap that is written out and the same gap by default are the same promise.
+    return {**plain, "gap": shown(check.hole_after)}
+
+
+def _entry(runbook: Runbook, step: Step) -> dict[str, Any]:
+    plain = step.model_dump(mode="json", by_alias=True, include={"id", "kind", "needs", "approval", "must", "for_"})
+    return {**plain, "checks": [check.id for check in runbook.checks_of(step.checks)]}
+
+
+def sentences(runbook: Runbook) -> tuple[str, ...]:
+    """Return the list that people sign: when we go back, then what must be true to go on."""
+    rules = [f"Rule {number}. {_rule(runbook, trigger)}" for number, trigger in enumerate(runbook.triggers, start=1)]
+    return (*rules, *_going_live(runbook), *_going_back(runbook))
+
+
+def _rule(runbook: Runbook, trigger: Trigger) -> str:
+    choices = " or ".join(_OPTION_WORDS[option] for option in trigger.options)
+    check = runbook.check(trigger.when.check)
+    members = runbook.members(trigger)
+    try:
+        when = trigger.when.operator.sentence()
+        chance = trigger.when.operator.family_false_trip(len(members))
+    except NotImplementedError:
+        # An operator under construction is still one that people can read, if not one they should sign.
+        when, chance = f"{trigger.when.operator.NAME} {trigger.when.operator.model_dump_json()}", None
+    by_mistake = f" A healthy network sets this off by mistake in at most {one_in(chance, 'night')}." if chance else ""
+    silence = " No data counts as a failure." if trigger.no_data == "met" else ""
+    return (
+        f"{trigger.title}: we {choices}, decided within {shown(trigger.decide_within)}, when {_whose(trigger, check, members)}"
+        f" {when}.{by_mistake}{silence} Owner: {trigger.owner}. From: {trigger.source}."
+    )
+
+
+def _whose(trigger: Trigger, check: Check, members: tuple[str, ...]) -> str:
+    name = check.title or check.id.replace("-", " ")
+    if trigger.when.per is Per.POOLED or len(members) == 1:
+        return f'of "{name}"'
+    one = "origin" if trigger.when.per is Per.ORIGIN else "cell"
+    return f'of "{name}", for any one of {len(members)} {one}s,'
+
+
+def _going_live(runbook: Runbook) -> Iterator[str]:
+    for step in runbook.steps:
+        if step.kind is StepKind.WATCH and step.for_ is not None:
+            yield f"Watching, {step.name}: {_names(runbook, step.checks)} for {shown(step.for_)}. A stretch without data makes it longer."
+        elif step.kind is StepKind.GATE:
+            last = (
+                f"{_names(runbook, step.must.checks)} pass, with no hole in the last {shown(step.must.last)}; "
+                if step.must
+                else ""
+            )
+            before = f"done before: {', '.join(runbook.step(need).name for need in step.needs)}; " if step.needs else ""
+            yield f"To go on, {step.name}: {before}{last}{agreed(runbook.approvals.go)}."
+
+
+def _going_back(runbook: Runbook) -> Iterator[str]:
+    if not runbook.rollback:
+        return
+    way = ", ".join(step.name for step in runbook.rollback)
+    before = agreed(runbook.approvals.policy(OptionName.GO_BACK, no_return=False))
+    yield f"Going back: {way}; {before}."
+    switch = next((step for step in runbook.steps if step.point_of_no_return), None)
+    if switch is not None:
+        after = agreed(runbook.approvals.policy(OptionName.GO_BACK, no_return=True))
+        yield f"After {switch.name} there is no undo. Porting back is a new port; {after}."
+
+
+def _names(runbook: Runbook, names: Any) -> str:
+    if names == "all":
+        return "all checks"
+    return ", ".join(check.title or check.id for check in runbook.checks_of(names))
+
+
+def agreed(policy: Policy) -> str:
+    """Return *policy* as words: `lead and network-ops agree`."""
+    if policy.one_of_each:
+        *most, last = policy.one_of_each
+        who = f"{', '.join(most)} and {last} agree" if most else f"{last} agrees"
+    else:
+        who = f"{'one' if policy.any == 1 else policy.any} of {', '.join(policy.of)} agree{'s' if policy.any == 1 else ''}"
+    return f"{who}, not who asked" if policy.not_requester else who
+
+
+def plain_diff(before: Runbook, after: Runbook) -> str:
+    """Return what changed, one line each, in the runbook's own words; empty if nothing did."""
+    old, new = _flat(before), _flat(after)
+    lines = []
+    for path in dict.fromkeys((*old, *new)):
+        if path not in new:
+            lines.append(f"{path}: {old[path]} removed")
+        elif path not in old:
+            lines.append(f"{path}: {new[path]} added")
+        elif old[path] != new[path]:
+            lines.append(f"{path}: {old[path]} -> {new[path]}")
+    return "\n".join(lines)
+
+
+def _flat(runbook: Runbook) -> dict[str, str]:
+    return dict(_leaves("", runbook.model_dump(mode="json", by_alias=True)))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            # The operator's own key says which it is; the model's field is no word of the runbook.
+            yield from _leaves(path if key == "operator" else f"{path}.{key}".lstrip("."), below)
+    elif isinstance(value, list) and value and all(isinstance(item, Mapping) and "id" in item for item in value):
+        yield f"{path} in order", ", ".join(item["id"] for item in value)
+        for item in value:
+            yield from _leaves(f"{path}.{item['id']}", {key: below for key, below in item.items() if key != "id"})
+    elif isinstance(value, list):
+        yield path, f"[{', '.join(map(str, value))}]"
+    elif value is not None:
+        yield path, str(value)
