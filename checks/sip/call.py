@@ -83,7 +83,7 @@ class Call:
 
     @property
     def media(self) -> Media:
-        """This call's RTP end."""
+        """The RTP end of this call."""
         if self._media is None:
             raise RuntimeError("the call was not placed")
         return self._media
@@ -134,6 +134,18 @@ class Call:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._placed().ended.wait()
+
+    async def listen(self, heard_s: float, within: float) -> bool:
+        """Wait until *heard_s* of audio came in; False after *within*, or when the far end ends the call."""
+        hearing = asyncio.ensure_future(self.media.listen(heard_s, within))
+        ending = asyncio.ensure_future(self._placed().ended.wait())
+        try:
+            await asyncio.wait((hearing, ending), return_when=asyncio.FIRST_COMPLETED)
+            return hearing.done() and hearing.result()
+        finally:
+            for task in (hearing, ending):
+                task.cancel()
+            await asyncio.gather(hearing, ending, return_exceptions=True)
 
     def connect_media(self, far: FarMedia) -> None:
         """Send our tone to the far end."""

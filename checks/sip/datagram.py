@@ -73,7 +73,7 @@ async def resolve(host: str, port: int) -> Address:
     """Return the numeric address of *host*."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
-    return found[0][4][0], found[0][4][1]
+    return str(found[0][4][0]), int(found[0][4][1])
 
 
 def own_address_towards(remote: Address) -> str:

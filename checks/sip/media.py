@@ -60,6 +60,11 @@ class Media:
         if self._socket is not None:
             self._socket.close()
 
+    @property
+    def heard_s(self) -> float:
+        """How much audio came in, silence included."""
+        return len(self._heard) * BEAT_S
+
     async def listen(self, heard_s: float, within: float) -> bool:
         """Wait until *heard_s* of audio came in; False after *within*."""
         wanted = round(heard_s / BEAT_S)
@@ -176,6 +181,11 @@ def payloads(pcm: Samples, payload_type: int) -> list[bytes]:
     """Return *pcm* as RTP payloads of 20 ms."""
     encoded = aiortp.get_codec(payload_type).encode(pcm.astype("<i2").tobytes())
     return [encoded[at : at + FRAME] for at in range(0, len(encoded) - FRAME + 1, FRAME)]
+
+
+def silence() -> Samples:
+    """Return one frame of silence: it keeps the way back open through whatever watches for media."""
+    return np.zeros(FRAME, np.int16)
 
 
 def _decode(payload_type: int, payload: bytes) -> Samples:
