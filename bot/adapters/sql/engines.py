@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from bot.core.errors import SettingsRefused, StoreUnavailable
 
 _BUSY_MS = 10_000
+_PARAMSTYLE: Literal["named"] = "named"  # rows go to the driver as they are, see `statements.in_driver_words`
 #: Durable whatever the server's default; a lock that is not given is an error, never a silent wait.
 _POSTGRES = "-c synchronous_commit=on -c lock_timeout=10s -c timezone=UTC"
 
@@ -111,6 +112,7 @@ def _look_mode(path: Path) -> str:
 def _memory() -> Engines:
     engine = create_engine(
         "sqlite://",
+        paramstyle=_PARAMSTYLE,
         connect_args={"check_same_thread": False},
         poolclass=QueuePool,
         pool_size=1,
@@ -124,6 +126,7 @@ def _memory() -> Engines:
 def _sqlite(path: Path, mode: str, pragmas: Mapping[str, str], size: int) -> Engine:
     engine = create_engine(
         f"sqlite:///file:{quote(str(path.absolute()))}?{mode}&uri=true",
+        paramstyle=_PARAMSTYLE,
         connect_args={"check_same_thread": False, "timeout": _BUSY_MS / 1000},
         pool_size=size,
         max_overflow=0 if size == 1 else 10,

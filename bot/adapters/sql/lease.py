@@ -30,12 +30,15 @@ _TAKE_LAPSED = _TAKE.values(expires_at=_lapses).where(
     or_(lease.c.expires_at.is_(None), lease.c.expires_at <= _server_now)
 )
 _SECONDS_LEFT = select(extract("epoch", lease.c.expires_at - _server_now))
-HIGHEST = select(
-    func.max(
-        select(func.coalesce(func.max(entries.c.position), 0)).scalar_subquery(),
-        select(func.coalesce(func.max(readings.c.position), 0)).scalar_subquery(),
-    )
+_HIGHEST = select(
+    select(func.max(entries.c.position)).scalar_subquery(),
+    select(func.max(readings.c.position)).scalar_subquery(),
 )
+
+
+def highest(connection: Connection) -> int:
+    """Return the highest position in the ledger, 0 when it is empty."""
+    return max(found or 0 for found in connection.execute(_HIGHEST).one())
 
 
 def fence(dialect: str, *, moving: bool) -> Update:
@@ -176,9 +179,9 @@ def _held_by(holder: str, until: str) -> str:
 
 
 def _check_head(connection: Connection, head: int) -> None:
-    highest = connection.execute(HIGHEST).scalar_one()
-    if highest != head:
+    end = highest(connection)
+    if end != head:
         raise LedgerBroken(
-            f"The ledger ends at position {highest}, but {head} positions were given out: rows were taken out or put"
+            f"The ledger ends at position {end}, but {head} positions were given out: rows were taken out or put"
             " in by hand. Run `switchroom audit verify`, and restore the backup."
         )

@@ -7,7 +7,7 @@ named as the fields of the rows in `core/ports.py`, or prefixed `by_` where a co
 
 from dataclasses import dataclass
 
-from sqlalchemy import Insert, Integer, Table, Text, bindparam, insert, literal, or_, select, update
+from sqlalchemy import Dialect, Insert, Integer, Table, Text, bindparam, insert, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.adapters.sql.tables import (
@@ -39,7 +39,7 @@ KNOWN_COMMANDS = select(commands.c.id, commands.c.position).where(commands.c.id.
 KNOWN_INBOX = select(inbox.c.key).where(inbox.c.key.in_(bindparam("keys", expanding=True)))
 UNSETTLED = (
     select(inbox.c.key, inbox.c.door, inbox.c.received_at, inbox.c.payload)
-    .where(inbox.c.state == literal("new", literal_execute=True))
+    .where(inbox.c.state == literal_column("'new'"))
     .order_by(inbox.c.seq)
 )
 
@@ -55,7 +55,7 @@ _effect = (
     effects.c.attempts,
     effects.c.not_before,
 )
-_due = effects.c.state == literal("due", literal_execute=True)  # in the text, so that the partial index is seen to fit
+_due = effects.c.state == literal_column("'due'")  # in the text, so that the partial index is seen to fit
 DUE_EFFECTS = (
     select(*_effect)
     .where(_due, or_(effects.c.not_before.is_(None), effects.c.not_before <= bindparam("now")))
@@ -71,7 +71,7 @@ KNOWN_TICKS = select(ticks.c.id).where(ticks.c.id.in_(bindparam("ids", expanding
 ENDED_TICKS = KNOWN_TICKS.where(ticks.c.ended != "")
 OPEN_TICKS = (
     select(ticks.c.body, ticks.c.lease_ends)
-    .where(ticks.c.ended == literal("", literal_execute=True))
+    .where(ticks.c.ended == literal_column("''"))
     .order_by(ticks.c.lease_ends, ticks.c.id)
 )
 NEWEST_READINGS = (
@@ -83,9 +83,9 @@ NEWEST_READINGS = (
 
 # ------------------------------------------------------------------------------------------ writing
 
-ADD_ENTRY = insert(entries)
-ADD_READING = insert(readings)
-ADD_COMMAND = insert(commands)
+_ADD_ENTRY = insert(entries)
+_ADD_READING = insert(readings)
+_ADD_COMMAND = insert(commands)
 ADD_EFFECT = insert(effects)
 
 SETTLE = (
@@ -106,38 +106,62 @@ PARK = update(effects).where(effects.c.id == bindparam("by_id"), _due).values(st
 
 
 @dataclass(frozen=True, slots=True)
-class Upserts:
-    """The statements that say what happens when the row is there: each dialect has its own construct."""
+class Writes:
+    """What differs by dialect: what happens when a row is there, and the inserts of the busiest tables."""
 
     add_inbox: Insert  #: left as it is
     issue_tick: Insert  #: left as it is, open or ended
     end_tick: Insert  #: changes no row when the tick has ended before; inserts one that was never issued
     keep_reference: Insert  #: the newer reference wins
     save_snapshot: Insert
+    add_entry: str
+    add_reading: str
+    add_command: str
 
 
-def upserts(dialect: str) -> Upserts:
+def writes(dialect: Dialect) -> Writes:
     """Return the statements for *dialect*."""
-    new = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    new = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
 
     def left(table: Table, key: str) -> Insert:
         return new(table).on_conflict_do_nothing(index_elements=[key])
 
     end = new(ticks)
-    end_tick = end.on_conflict_do_update(
-        index_elements=["id"],
-        set_={"ended": end.excluded.ended, "body": None, "lease_ends": None},
-        where=ticks.c.ended == "",
-    )
     place_of = select(effects.c.place, bindparam("ref_key", type_=Text), bindparam("ref", type_=Text)).where(
         effects.c.id == bindparam("by_id")
     )
     keep = new(refs).from_select(["place", "key", "reference"], place_of)
-    keep_reference = keep.on_conflict_do_update(
-        index_elements=["place", "key"], set_={"reference": keep.excluded.reference}
-    )
     save = new(snapshots)
-    save_snapshot = save.on_conflict_do_update(
-        index_elements=["id"], set_={name: save.excluded[name] for name in ("position", "software", "digest", "body")}
+    saved = ("position", "software", "digest", "body")
+    return Writes(
+        add_inbox=left(inbox, "key"),
+        issue_tick=left(ticks, "id"),
+        end_tick=end.on_conflict_do_update(
+            index_elements=["id"],
+            set_={"ended": end.excluded.ended, "body": None, "lease_ends": None},
+            where=ticks.c.ended == "",
+        ).execution_options(preserve_rowcount=True),
+        keep_reference=keep.on_conflict_do_update(
+            index_elements=["place", "key"], set_={"reference": keep.excluded.reference}
+        ),
+        save_snapshot=save.on_conflict_do_update(
+            index_elements=["id"], set_={name: save.excluded[name] for name in saved}
+        ),
+        add_entry=in_driver_words(_ADD_ENTRY, dialect),
+        add_reading=in_driver_words(_ADD_READING, dialect),
+        add_command=in_driver_words(_ADD_COMMAND, dialect),
     )
-    return Upserts(left(inbox, "key"), left(ticks, "id"), end_tick, keep_reference, save_snapshot)
+
+
+def in_driver_words(statement: Insert, dialect: Dialect) -> str:
+    """
+    Return *statement* as text for `exec_driver_sql`, with named parameters.
+
+    Going through each row's parameters once more costs a third of a group commit; where no column
+    needs a conversion the rows can go to the driver as they are.
+    """
+    compiled = statement.compile(dialect=dialect)
+    for column in statement.table.columns:
+        if column.type.dialect_impl(dialect).bind_processor(dialect) is not None:
+            raise TypeError(f"column {column} needs its values converted: it cannot skip the statement")
+    return str(compiled)

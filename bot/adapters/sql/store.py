@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping
 
 from bot.adapters.sql import statements as sql
 from bot.adapters.sql.engines import Engines
-from bot.adapters.sql.lease import HIGHEST, FileLease, Lease, RowLease, fence, refuse_stale
+from bot.adapters.sql.lease import FileLease, Lease, RowLease, fence, highest, refuse_stale
 from bot.adapters.sql.trouble import told
 from bot.adapters.sql.write import span, write
 from bot.core.errors import StoreUnavailable
@@ -36,7 +36,7 @@ class SqlStore:
             RowLease(engines.writer) if engines.dialect == "postgresql" else FileLease(engines.writer, engines.file)
         )
         self._epoch: int | None = None
-        self._upserts = sql.upserts(engines.dialect)
+        self._writes = sql.writes(engines.writer.dialect)
         self._stay = fence(engines.dialect, moving=False)
         self._advance = fence(engines.dialect, moving=True)
 
@@ -62,7 +62,7 @@ class SqlStore:
     def commit(self, batch: Batch) -> None:
         taken = span(batch)
         with self._writing(taken) as connection:
-            write(connection, batch, self._upserts)
+            write(connection, batch, self._writes)
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         row = {
@@ -73,7 +73,7 @@ class SqlStore:
             "body": snapshot.body,
         }
         with self._writing(None) as connection:
-            connection.execute(self._upserts.save_snapshot, row)
+            connection.execute(self._writes.save_snapshot, row)
 
     def _mine(self) -> int:
         if self._epoch is None:
@@ -92,7 +92,7 @@ class SqlStore:
             if passed != 1:
                 refuse_stale(connection, mine)
                 raise StoreUnavailable(
-                    f"The ledger has moved on: it ends at position {connection.execute(HIGHEST).scalar_one()}, and this"
+                    f"The ledger has moved on: it ends at position {highest(connection)}, and this"
                     f" batch begins at {taken and taken[0]}. Nothing was recorded. The state is read again from the ledger."
                 )
             yield connection
@@ -106,7 +106,7 @@ class SqlStore:
         Read page by page: a reader that takes its time holds no transaction open.
         """
         with self._reading() as connection:
-            end = int(connection.execute(HIGHEST).scalar_one())
+            end = highest(connection)
         while after < end:
             page = {"after": after, "until": min(after + _PAGE, end)}
             with self._reading() as connection:

@@ -45,6 +45,16 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+class Bytes(LargeBinary):
+    """Bytes as they are: both drivers take and give `bytes`, and wrapping each would halve the rate of commits."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return None: nothing is to be done."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Return None: nothing is to be done."""
+
+
 # SQLite makes a row id of nothing but a plain INTEGER.
 _Position = BigInteger().with_variant(Integer, "sqlite")
 
@@ -83,9 +93,9 @@ entries = Table(
     Column("stream", Text, nullable=False),
     Column("stream_position", BigInteger, nullable=False),
     Column("type", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("salt", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
+    Column("body", Bytes, nullable=False),
+    Column("salt", Bytes, nullable=False),
+    Column("hash", Bytes, nullable=False),
     UniqueConstraint("stream", "stream_position"),
 )
 
@@ -97,7 +107,7 @@ readings = Table(
     Column("check_id", Text, nullable=False),
     Column("cell", Text, nullable=False),
     Column("tick", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Bytes, nullable=False),
     UniqueConstraint("tick"),
     Index(None, "run", "check_id", "position"),
 )
@@ -130,7 +140,7 @@ inbox = Table(
     Column("key", Text, nullable=False),
     Column("door", Text, nullable=False),
     Column("received_at", UtcTime, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
+    Column("payload", Bytes, nullable=False),
     Column("state", Text, nullable=False),
     UniqueConstraint("key"),
 )
@@ -183,7 +193,7 @@ snapshots = Table(
     Column("position", BigInteger, nullable=False),
     Column("software", Text, nullable=False),
     Column("digest", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Bytes, nullable=False),
 )
 
 _NEVER = "the ledger is append-only: rows of"

@@ -4,7 +4,7 @@ A batch becomes rows: one executemany per table, in an order in which each finds
 Runs inside a transaction that is not its own, and refuses to know why anything is written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Executable
 
@@ -12,7 +12,7 @@ from bot.adapters.sql import statements as sql
 from bot.core.errors import StoreUnavailable
 from bot.core.ports import Batch, EffectRow, EventRow, InboxRow, Lane, ReadingRow
 
-Row = Mapping[str, object]
+Row = dict[str, object]
 
 _URGENCY = {lane: rank for rank, lane in enumerate(Lane)}
 
@@ -32,29 +32,33 @@ def span(batch: Batch) -> tuple[int, int] | None:
     return first, last
 
 
-def write(connection: Connection, batch: Batch, upserts: sql.Upserts) -> None:
+def write(connection: Connection, batch: Batch, writes: sql.Writes) -> None:
     """Write all of *batch*; whatever raises leaves the transaction to be rolled back."""
 
-    def many(statement: Executable, rows: Sequence[Row]) -> None:
-        if rows:
+    def many(statement: Executable | str, rows: list[Row]) -> None:
+        if not rows:
+            return
+        if isinstance(statement, str):
+            connection.exec_driver_sql(statement, rows)
+        else:
             connection.execute(statement, rows)
 
-    many(upserts.add_inbox, [_inbox(row) for row in batch.inbox])
+    many(writes.add_inbox, [_inbox(row) for row in batch.inbox])
     many(sql.SETTLE, [{"by_key": key, "settled": how} for key, how in batch.settled])
-    many(sql.ADD_COMMAND, [{"id": name, "position": position} for name, position in batch.commands])
+    many(writes.add_command, [{"id": name, "position": position} for name, position in batch.commands])
     many(
-        upserts.issue_tick,
+        writes.issue_tick,
         [
             {"id": tick.id, "ended": "", "body": tick.model_dump_json(), "lease_ends": ends}
             for tick, ends in batch.issued
         ],
     )
-    _end_ticks(connection, batch, upserts)
-    many(sql.ADD_READING, [_reading(row) for row in batch.readings])
-    many(sql.ADD_ENTRY, [_entry(row) for row in batch.events])
+    _end_ticks(connection, batch, writes)
+    many(writes.add_reading, [_reading(row) for row in batch.readings])
+    many(writes.add_entry, [_entry(row) for row in batch.events])
     _add_effects(connection, batch.effects)
     many(
-        upserts.keep_reference,
+        writes.keep_reference,
         [{"by_id": effect, "ref_key": key, "ref": ref} for effect, key, ref in batch.delivered if key],
     )
     many(sql.DELIVER, [{"by_id": effect} for effect, _, _ in batch.delivered])
@@ -95,13 +99,13 @@ def _reading(row: ReadingRow) -> Row:
     }
 
 
-def _end_ticks(connection: Connection, batch: Batch, upserts: sql.Upserts) -> None:
+def _end_ticks(connection: Connection, batch: Batch, writes: sql.Writes) -> None:
     ended = [(row.tick, "reading") for row in batch.readings]
     ended.extend((tick, "missed") for tick in batch.missed)
     if not ended:
         return
     rows = [{"id": tick, "ended": how, "body": None, "lease_ends": None} for tick, how in ended]
-    if connection.execute(upserts.end_tick, rows).rowcount != len(rows):
+    if connection.execute(writes.end_tick, rows).rowcount != len(rows):
         raise StoreUnavailable(
             f"A tick ends once, and one of these has ended before: {_some(tick for tick, _ in ended)}. Nothing of the"
             " batch was recorded."
