@@ -1,0 +1,209 @@
+"""
+Keep the schedule: when is which cell measured next, and what was missed.
+
+Ticks lie on a grid that starts with the run, spread so that cells do not fire together. The tick
+table makes each unique, so that a restart takes up the grid where it was; what did not happen is
+recorded, never coalesced silently.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+
+import structlog
+
+from bot.core import messages as m
+from bot.core.errors import Refused, StoreUnavailable
+from bot.core.model import MACHINE, Cell, Reading, Tick, Utc, Via
+from bot.core.ports import Clock, Prober, Store, Timer
+from bot.core.runbook import Check
+from bot.core.standing import probing
+from bot.core.state import RunState
+from bot.service import Commit, Service
+
+log = structlog.get_logger()
+
+#: Real seconds that a probe worker may take beyond a check's own timeout.
+GRACE_S = 5.0
+
+
+class Ticking:
+    """Arms the timer for every cell of every run that is being probed, and wakes the service when something is due."""
+
+    def __init__(self, service: Service, store: Store, timer: Timer, prober: Prober, clock: Clock) -> None:
+        self._service = service
+        self._store = store
+        self._timer = timer
+        self._prober = prober
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._armed: dict[str, str] = {}  #: run -> the runbook its cells were armed from
+        self._keys: dict[str, list[str]] = {}
+        self._open: dict[str, tuple[Tick, Utc]] = {}  #: cell of a run -> the tick given out and not ended
+        self._tasks: set[asyncio.Task[None]] = set()
+        service.on_commit(self._committed)
+
+    async def start(self) -> None:
+        """Take up the schedule: what an earlier process gave out and never heard of is missed."""
+        for tick, _ in await asyncio.to_thread(self._store.open_ticks):
+            await self._miss(tick, "switchroom was restarted before the measurement came back")
+        self._sync()
+
+    async def close(self) -> None:
+        """Stop giving out ticks."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _committed(self, commit: Commit) -> None:
+        asked = [r.event for r in commit.records if isinstance(r.event, m.CheckRequested)]
+        self._loop.call_soon_threadsafe(self._after, asked)
+
+    def _after(self, asked: list[m.CheckRequested]) -> None:
+        self._sync()
+        for event in asked:
+            run = self._service.house.runs[event.run]
+            check = run.plan.check(event.check)
+            for cell in check.all_cells():
+                self._give(self._tick(run, check, cell, self._clock.now()))
+
+    def _sync(self) -> None:
+        """Arm what should be probed and is not, disarm what should not be, and set the next wake."""
+        house = self._service.house
+        for run in house.runs.values():
+            wanted = run.sha256 if probing(run) else ""
+            if self._armed.get(run.run, "") != wanted:
+                self._disarm(run.run)
+                self._armed[run.run] = wanted
+                if wanted:
+                    self._arm(run)
+        due = self._service.next_due()
+        if due is not None:
+            self._timer.at("wake", due, self._wake)
+
+    def _wake(self) -> None:
+        self._spawn(self._woken())
+
+    async def _woken(self) -> None:
+        try:
+            await self._service.handle(m.Wake(), MACHINE, Via.TIMER)
+        except StoreUnavailable as error:
+            log.warning("could not wake", why=str(error))
+            self._timer.at("wake", self._clock.now() + timedelta(seconds=5), self._wake)
+        else:
+            self._sync()
+
+    def _arm(self, run: RunState) -> None:
+        if run.started_at is None:
+            return
+        slots = [(check, cell) for check in run.plan.checks for cell in check.all_cells()]
+        now = self._clock.now()
+        for index, (check, cell) in enumerate(slots):
+            offset = check.every * (index / len(slots))
+            first = _on_grid(run.started_at + offset, check.every, now)
+            key = f"{run.run}|{check.id}|{cell.key}"
+            self._keys.setdefault(run.run, []).append(key)
+            self._timer.every(key, check.every, _Due(self, run.run, check, cell), offset=first - now)
+
+    def _disarm(self, run: str) -> None:
+        for key in self._keys.pop(run, []):
+            self._timer.cancel(key)
+
+    def due(self, run_id: str, check: Check, cell: Cell, at: Utc) -> None:
+        """A cell's time has come. A measurement still under way is not doubled: this one is missed."""
+        run = self._service.house.runs[run_id]
+        if not probing(run):
+            return
+        tick = self._tick(run, check, cell, at)
+        before = self._open.get(_cell(tick))
+        if before is None:
+            self._give(tick)
+        elif before[1] < self._clock.now():
+            self._spawn(self._expire(before[0], tick))
+        else:
+            self._spawn(self._miss(tick, "the measurement before was still under way"))
+
+    async def _expire(self, old: Tick, fresh: Tick) -> None:
+        await self._miss(old, "the probe worker did not bring it back in time")
+        self._open.pop(_cell(old), None)
+        self._give(fresh)
+
+    def _tick(self, run: RunState, check: Check, cell: Cell, at: Utc) -> Tick:
+        return Tick(
+            run=run.run,
+            check=check.id,
+            kind=check.kind,
+            cell=cell,
+            scheduled_at=at,
+            timeout_s=check.timeout.total_seconds(),
+            params=check.with_,
+        )
+
+    def _give(self, tick: Tick) -> None:
+        ends = self._clock.now() + timedelta(seconds=(tick.timeout_s + GRACE_S) * self._clock.speed)
+        self._open[_cell(tick)] = (tick, ends)
+        self._spawn(self._given(tick, ends))
+
+    async def _given(self, tick: Tick, ends: Utc) -> None:
+        """Write the tick, then queue it: one that another process gave out is left alone."""
+        try:
+            fresh = await self._service.issue([(tick, ends)])
+        except StoreUnavailable as error:
+            log.warning("tick not given out", tick=tick.id, why=str(error))
+            self._open.pop(_cell(tick), None)
+            return
+        if tick.id in fresh:
+            await self._prober.issue([tick], self._service.epoch)
+        else:
+            self._open.pop(_cell(tick), None)
+
+    async def took(self, tick: Tick, reading: Reading, epoch: int) -> None:
+        """A probe worker brought a reading back."""
+        self._open.pop(_cell(tick), None)
+        command = m.RecordReading.model_construct(run=tick.run, tick=tick, reading=reading, epoch=epoch)
+        try:
+            await self._service.handle(command, MACHINE, Via.PROBE)
+        except Refused as refusal:
+            log.info("reading not counted", tick=tick.id, why=refusal.sentence)
+        except StoreUnavailable as error:
+            log.warning("reading lost", tick=tick.id, why=str(error))
+
+    async def _miss(self, tick: Tick, why: str) -> None:
+        command = m.RecordMiss(run=tick.run, tick=tick, why=why)
+        try:
+            await self._service.handle(command, MACHINE, Via.TIMER)
+        except (Refused, StoreUnavailable) as error:
+            log.info("miss not recorded", tick=tick.id, why=str(error))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Due:
+    """What the timer calls for one cell."""
+
+    __slots__ = ("cell", "check", "run", "ticking")
+
+    def __init__(self, ticking: Ticking, run: str, check: Check, cell: Cell) -> None:
+        self.ticking = ticking
+        self.run = run
+        self.check = check
+        self.cell = cell
+
+    def __call__(self, at: Utc) -> None:
+        self.ticking.due(self.run, self.check, self.cell, at)
+
+
+def _cell(tick: Tick) -> str:
+    return f"{tick.run}|{tick.check}|{tick.cell.key}"
+
+
+def _on_grid(start: Utc, every: timedelta, now: Utc) -> Utc:
+    """Return the first point of the grid from *start* that is not before *now*."""
+    if start >= now:
+        return start
+    steps = -((start - now) // every)
+    return start + steps * every
+
