@@ -130,8 +130,9 @@ class Store(Protocol):
         Write *batch* in one transaction under our epoch, or nothing of it.
 
         Raise StaleEpoch when the epoch moved on, StoreUnavailable when the database did not take it.
-        Issued ticks that exist already are left as they are. A reading or miss for a tick that has a
-        terminal record raises StoreUnavailable: the writer asks `open_tick` first.
+        Issued ticks and inbox keys that exist already are left as they are. A reading or miss for a tick
+        that has a terminal record raises StoreUnavailable: the writer asks `ended_ticks` first. A tick that
+        was never issued is ended by its reading.
         """
         ...
 
@@ -155,6 +156,10 @@ class Store(Protocol):
         """Return where a command was recorded before (0: it changed nothing), or None."""
         ...
 
+    def known_commands(self, ids: Sequence[str]) -> Mapping[str, int]:
+        """Return those of *ids* that were recorded before, with where: one question for a whole batch."""
+        ...
+
     def unsettled(self) -> Sequence[InboxRow]:
         """Return inbox rows that were recorded and not handled, oldest first."""
         ...
@@ -173,6 +178,10 @@ class Store(Protocol):
 
     def issued_ticks(self, ids: Sequence[str]) -> frozenset[str]:
         """Return those of *ids* that are already issued or ended."""
+        ...
+
+    def ended_ticks(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of *ids* that have a terminal record."""
         ...
 
     def open_ticks(self) -> Sequence[tuple[Tick, Utc]]:
