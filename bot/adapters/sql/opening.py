@@ -53,7 +53,7 @@ def _make(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MAKING})
     if inspect(connection).has_table(schema_version.name):
         return
-    metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)
     for guard in guards(connection.dialect.name):
         connection.exec_driver_sql(guard)
     connection.execute(
