@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from bot.core import messages as m
 from bot.core.cutover import Seen, decide, evolve, observe, react
 from bot.core.errors import Reason, Refused
-from bot.core.ledger import Envelope, Seal, canonical, decode, seal
+from bot.core.ledger import GENESIS, Envelope, Seal, canonical, decode, decode_reading, seal
 from bot.core.model import MACHINE, Reading, Tick, Utc, Via
 from bot.core.ports import Batch, Clock, EventRow, InboxRow, ReadingRow, Snapshot, Store
 from bot.core.state import House
@@ -280,7 +280,7 @@ def restore(store: Store, software: str) -> Fold:
 
 def _with_row(fold: Fold, row: EventRow | ReadingRow) -> Fold:
     if isinstance(row, ReadingRow):
-        reading = Reading.model_validate(json.loads(row.body)["reading"])
+        reading = decode_reading(row)
         house = observe(fold.house, row.run, reading, row.position)
         return replace(
             fold, house=house, unsealed=fold.unsealed.add(row), unsealed_since=fold.unsealed_since or reading.at
@@ -325,6 +325,6 @@ def _with_open_readings(store: Store, fold: Fold, first: int) -> Fold:
         if row.position > fold.house.position:
             break
         if isinstance(row, ReadingRow):
-            at = Reading.model_validate(json.loads(row.body)["reading"]).at
+            at = decode_reading(row).at
             fold = replace(fold, unsealed=fold.unsealed.add(row), unsealed_since=fold.unsealed_since or at)
     return fold

@@ -109,7 +109,7 @@ class Said:
         mention = re.fullmatch(r"<@(\w+)(?:\|[^>]*)?>", word)
         key = word.lstrip("@")
         if mention is not None:
-            key = self.desk.deployment.mentioned(mention[1]) or ""
+            key = _mentioned(self.desk.deployment, mention[1])
         if key not in self.desk.deployment.people:
             raise Refused(Reason.BAD_ARGUMENT, f'Nothing was done: "{safe(word)}" is not listed.{_nearest(key, self.desk.deployment.people)}')
         return key
@@ -117,6 +117,14 @@ class Said:
     def time(self, word: str) -> Utc:
         """Return the next time it is *word* (`03:30`) in the run's zone, or an ISO time. Raise Refused."""
         return next_time(word, self.run.plan.zone, self.now)
+
+
+def _mentioned(deployment: Deployment, user: str) -> str:
+    """Return whose Slack or room user id *user* is, or the id itself for nobody listed."""
+    for key, person in deployment.people.items():
+        if any(account.rpartition(":")[2].rpartition("/")[2] == user for account in person.accounts):
+            return key
+    return user
 
 
 def _runs(house: House) -> str:
@@ -197,12 +205,17 @@ def open_(said: Said) -> Answer:
     return m.Open(
         run=f"{name}-{len(taken) + 1}",
         migration=migration,
-        place=said.place or deployment.main_channel,
+        place=said.place or deployment.channel_of("main"),
         text=library.text(name),
         scenario=said.desk.scenario,
-        people={key: person.name for key, person in deployment.people.items()},
-        deployment=deployment.fingerprints(),
+        people=deployment.names(),
+        deployment=deployment.fingerprints(frozenset(_entries(deployment))),
     )
+
+
+def _entries(deployment: Deployment) -> list[str]:
+    targets = [f"{section}.{key}" for section, entries in deployment.targets.items() for key in entries]
+    return [*targets, *(f"people.{key}" for key in deployment.people)]
 
 
 @verb("amend RUNBOOK because REASON")
@@ -424,7 +437,7 @@ async def say(
             return True, answers.done(meant, finished.house, finished.events, desk.service.now(), repeated=finished.repeated)
     except Refused as refusal:
         await _settle(desk, inbox, "refused")
-        return False, Message(text=refusal.sentence, blocks=())
+        return False, Message(text=safe(refusal.sentence), blocks=())
     except RunbookRefused as refusal:
         await _settle(desk, inbox, "refused")
         return False, Message(text=f"Not opened. {safe(str(refusal))}", blocks=())

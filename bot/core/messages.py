@@ -469,6 +469,7 @@ class Decided(Event):
     number: int
     option: OptionName
     voters: tuple[str, ...]
+    tie_broken_by: tuple[str, ...] = ()
     owner: str = ""
     until: Utc | None = None
 

@@ -8,12 +8,12 @@ committed wins; a forward option is refused outright while anything blocks going
 from datetime import timedelta
 
 from bot.core import messages as m
-from bot.core.approvals import eligible, winner
+from bot.core.approvals import Choice, eligible, winner
 from bot.core.cutover.asked import Asked
 from bot.core.errors import Reason, Refused
 from bot.core.runbook import OptionName, Policy, Step, Trigger
 from bot.core.standing import clock, forward_blocks, gate_blocks, word_for_back
-from bot.core.state import DecisionState, RunState, RunStatus, VoteState
+from bot.core.state import DecisionState, RunState, RunStatus
 
 #: Options that go forward: they are voided when a verdict turns against them.
 FORWARD = frozenset({OptionName.GO, OptionName.CONTINUE, OptionName.RESUME})
@@ -242,23 +242,23 @@ def settle(asked: Asked, decision: DecisionState) -> list[m.Event]:
     """Return what follows when the votes of *decision* satisfy an option; empty when none does."""
     run = asked.run
     votes = [(vote.person, vote.option) for vote in decision.votes.values()]
-    offers = [(offer.option, offer.policy) for offer in decision.opened.offers]
-    chosen = winner(offers, votes, run.plan.roles, decision.opened.requester, run.plan.approvals.tie_breaker)
-    if chosen is None:
+    opened = decision.opened
+    choice = winner(opened.offers, votes, run.plan.roles, opened.requester, run.plan.approvals.tie_breaker)
+    if choice is None:
         return []
-    agreed = [vote for vote in decision.votes.values() if vote.option is chosen]
-    return [_decided(asked, decision, chosen, agreed), *_follows(asked, run, decision, chosen)]
+    return [_decided(asked, decision, choice), *_follows(asked, run, decision, choice.option)]
 
 
-def _decided(asked: Asked, decision: DecisionState, chosen: OptionName, agreed: list[VoteState]) -> m.Decided:
-    last = agreed[-1]
+def _decided(asked: Asked, decision: DecisionState, choice: Choice) -> m.Decided:
+    last = [decision.votes[person] for person in choice.voters][-1]
     return m.Decided(
         run=asked.run.run,
         number=decision.number,
-        option=chosen,
-        voters=tuple(vote.person for vote in agreed),
+        option=choice.option,
+        voters=choice.voters,
+        tie_broken_by=choice.tie_broken_by,
         owner=last.owner,
-        until=asked.now + timedelta(minutes=last.minutes) if chosen is OptionName.FIX_FIRST else None,
+        until=asked.now + timedelta(minutes=last.minutes) if choice.option is OptionName.FIX_FIRST else None,
     )
 
 

@@ -1,0 +1,63 @@
+"""
+Perform an action against a listed target over HTTP.
+
+One request, no redirects, no retry: whether it is sent again is decided elsewhere. Tells apart what
+certainly did not happen from what nobody knows.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from bot.core.ports import Answer
+
+#: The target could not be reached at all: nothing was sent, so nothing has happened.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
+
+
+class HttpRunner:
+    """The Runner port over one HTTP client."""
+
+    def __init__(self) -> None:
+        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False)
+
+    async def perform(self, target: str, path: str, body: Mapping[str, Any], key: str, timeout_s: float) -> Answer:
+        """POST *body* to *target* + *path* once, with *key* as its Idempotency-Key."""
+        url = target.rstrip("/") + path
+        headers = {"Idempotency-Key": key}
+        try:
+            response = await self._client.post(url, json=dict(body), headers=headers, timeout=timeout_s)
+        except _NOT_SENT as error:
+            return Answer("failed", f"could not be reached, nothing was sent ({type(error).__name__})")
+        except httpx.TimeoutException:
+            return Answer("unknown", f"no answer within {timeout_s:g} s; it may or may not have happened")
+        except httpx.HTTPError as error:
+            return Answer("unknown", f"the answer was lost ({type(error).__name__}); it may or may not have happened")
+        return _said(response)
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._client.aclose()
+
+
+def _said(response: httpx.Response) -> Answer:
+    if response.is_success:
+        return Answer("done", _detail(response) or "accepted")
+    if response.is_server_error:
+        # The request was read: a 500 or 504 may come from a gateway after the work was done behind it.
+        return Answer("unknown", f"answered {response.status_code}; it may or may not have happened")
+    return Answer("failed", f"refused with {response.status_code}: {_detail(response)}"[:300])
+
+
+def _detail(response: httpx.Response) -> str:
+    """Return the target's own short sentence, if it gave one; never a raw body."""
+    try:
+        raw = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return ""
+    said = raw.get("detail") or raw.get("message") if isinstance(raw, dict) else None
+    return said[:200] if isinstance(said, str) else ""
+
+
