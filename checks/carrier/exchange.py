@@ -38,6 +38,7 @@ class Exchange:
     """The routing of every origin."""
 
     def __init__(self, config: CarrierConfig, faults: Faults, npdb: Npdb) -> None:
+        self.answer_after_s = config.answer_after_s
         self._config = config
         self._faults = faults
         self._npdb = npdb
@@ -50,7 +51,7 @@ class Exchange:
     def treat(self, origin: str, number: str) -> Treatment:
         """Return what happens to a call from *origin* to *number* now."""
         config, faults = self._config, self._faults
-        after = _ANSWER_AFTER.get(origin, 0.05) if config.answer_after_s is None else config.answer_after_s
+        after = _ANSWER_AFTER.get(origin, 0.05) if self.answer_after_s is None else self.answer_after_s
         if number in config.test_numbers:
             return self._to_moved(origin, number, after)
         if number == config.ivr_number:

@@ -20,7 +20,7 @@ from checks.carrier.exchange import Exchange
 from checks.carrier.faults import CARRIERS, Faults
 from checks.carrier.figures import Figures
 from checks.carrier.lines import Lines
-from checks.carrier.npdb import Npdb
+from checks.carrier.npdb import Npdb, Order
 from checks.carrier.smsc import Smsc
 from checks.carrier.trunk import SipTrunk
 
@@ -34,6 +34,8 @@ class Carrier:
         self.npdb = Npdb(config.test_numbers, config.batch, config.npdb_takes_s)
         self.figures = Figures(config.batch, self.faults)
         self.ports: dict[str, int] = {}  #: by socket name; give them back as `ports` to keep them over a restart
+        self._trunks: list[SipTrunk] = []
+        self._exchange = Exchange(config, self.faults, self.npdb)
         self._open = AsyncExitStack()
 
     @property
@@ -69,6 +71,23 @@ class Carrier:
         """Switch a fault; it works on the next call, message or query."""
         self.faults.switch(fault, on)
 
+    def set_answer_after(self, seconds: float | None) -> None:
+        """Answer calls after *seconds*; None is each origin's own time again."""
+        self._exchange.answer_after_s = seconds
+
+    async def activate(self) -> None:
+        """Port every test number to the new network, as `POST /npdb/activate` does."""
+        await self.npdb.order("activate", Order())
+
+    async def port_back(self) -> None:
+        """Port every test number back."""
+        await self.npdb.order("port-back", Order())
+
+    @property
+    def calls(self) -> int:
+        """How many calls are up or being set up."""
+        return sum(trunk.calls for trunk in self._trunks)
+
     async def start(self) -> None:
         """Open every server, or none."""
         try:
@@ -97,13 +116,14 @@ class Carrier:
         }
 
     async def _open_sip(self) -> None:
-        lines, exchange = Lines(), Exchange(self.config, self.faults, self.npdb)
+        lines = Lines()
         self.ports["rtp"] = await self._bound("rtp", lines.start(*self._address("rtp")))
         self._open.callback(lines.stop)
         for origin in TRUNKS:
-            trunk, socket = SipTrunk(origin, exchange, lines), f"sip-{origin}"
+            trunk, socket = SipTrunk(origin, self._exchange, lines), f"sip-{origin}"
             self.ports[socket] = await self._bound(socket, trunk.start(*self._address(socket)))
             self._open.callback(trunk.stop)
+            self._trunks.append(trunk)
 
     async def _open_dns(self) -> None:
         config = self.config
