@@ -7,10 +7,24 @@ named as the fields of the rows in `core/ports.py`, or prefixed `by_` where a co
 
 from dataclasses import dataclass
 
-from sqlalchemy import Dialect, Insert, Integer, Table, Text, bindparam, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Dialect,
+    Insert,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.adapters.sql.tables import (
+    Bytes,
     commands,
     effects,
     entries,
@@ -23,13 +37,30 @@ from bot.adapters.sql.tables import (
 
 # ------------------------------------------------------------------------------------------ reading
 
+# A forger's UPDATE may leave text where bytes were; cast, it is bytes with another hash, and named as such.
 ENTRIES = (
-    select(entries)
+    select(
+        entries.c.position,
+        entries.c.stream,
+        entries.c.stream_position,
+        entries.c.type,
+        cast(entries.c.body, Bytes),
+        cast(entries.c.salt, Bytes),
+        cast(entries.c.hash, Bytes),
+    )
     .where(entries.c.position > bindparam("after"), entries.c.position <= bindparam("until"))
     .order_by(entries.c.position)
 )
+_reading = (
+    readings.c.position,
+    readings.c.run,
+    readings.c.check_id,
+    readings.c.cell,
+    readings.c.tick,
+    cast(readings.c.body, Bytes),
+)
 READINGS = (
-    select(readings)
+    select(*_reading)
     .where(readings.c.position > bindparam("after"), readings.c.position <= bindparam("until"))
     .order_by(readings.c.position)
 )
@@ -75,7 +106,7 @@ OPEN_TICKS = (
     .order_by(ticks.c.lease_ends, ticks.c.id)
 )
 NEWEST_READINGS = (
-    select(readings)
+    select(*_reading)
     .where(readings.c.run == bindparam("run"), readings.c.check_id == bindparam("check"))
     .order_by(readings.c.position.desc())
     .limit(bindparam("limit", type_=Integer))

@@ -1,9 +1,11 @@
 """What every store keeps to: batches, ledger, ticks, effects, inbox. Once on SQLite, once on PostgreSQL."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from bot.adapters.sql import GENESIS, SqlStore
@@ -83,6 +85,17 @@ def test_the_database_itself_refuses_to_rewrite_the_ledger(
     with pytest.raises(DBAPIError, match=f"append-only: rows of {table} are never changed"):
         by_hand(statement.format(table))
     assert list(store.rows()) == [event(1), reading(2)]
+
+
+def test_a_body_rewritten_as_text_is_still_read_as_bytes(store: SqlStore, by_hand: Hand, engine: Engine) -> None:
+    store.commit(Batch(events=[event(1)], readings=[reading(2)]))
+    if engine.dialect.name == "sqlite":
+        rewrites = ["DROP TRIGGER entries_no_update", "UPDATE entries SET body = '{}'"]
+    else:
+        rewrites = ["ALTER TABLE entries DISABLE TRIGGER USER", "UPDATE entries SET body = convert_to('{}', 'UTF8')"]
+    for rewrite in rewrites:
+        by_hand(rewrite)
+    assert list(store.rows()) == [replace(event(1), body=b"{}"), reading(2)]
 
 
 # ------------------------------------------------------------------------------------------ batches
