@@ -7,17 +7,20 @@ deployment entry changes, and not for a comment or a title of a step. Who signed
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import rfc8785
 
-from bot.core.runbook import Check, OptionName, Per, Policy, Runbook, Step, StepKind, Trigger
+from bot.core.runbook import Check, Entry, NoData, OptionName, Per, Policy, Runbook, Step, StepKind, Trigger
 from bot.core.spans import shown
 from bot.core.triggers import one_in
 
 #: Raised when what the digest covers changes, so that an old digest is never mistaken for a new one.
 _FORM = 1
-_OPTION_WORDS = {"go-back": "go back", "fix-first": "fix it first", "continue": "continue"}
+#: The most members that are named one by one; more are counted.
+_MOST_NAMED = 6
+_OPTION_WORDS = {"go-back": "go back", "fix-first": "fix first", "continue": "continue"}
 
 
 def criteria_digest(runbook: Runbook, fingerprints: Mapping[str, str], scenario: Mapping[str, Any] | None) -> str:
@@ -45,8 +48,8 @@ def read_checks(runbook: Runbook) -> tuple[Check, ...]:
     """Return the checks that a trigger, a gate or a watch reads, in the runbook's order."""
     read = {trigger.when.check for trigger in runbook.triggers}
     for step in runbook.steps:
-        entry = step.must.checks if step.must is not None else None
-        read.update(check.id for names in (entry, step.checks) for check in runbook.checks_of(names))
+        names = (step.must or Entry()).checks if step.kind is StepKind.GATE else step.checks
+        read.update(check.id for check in runbook.checks_of(names))
     return tuple(check for check in runbook.checks if check.id in read)
 
 
@@ -57,7 +60,11 @@ def _measures(check: Check) -> dict[str, Any]:
 
 
 def _entry(runbook: Runbook, step: Step) -> dict[str, Any]:
-    plain = step.model_dump(mode="json", by_alias=True, include={"id", "kind", "needs", "approval", "must", "for_"})
+    plain = step.model_dump(mode="json", by_alias=True, include={"id", "kind", "needs", "approval", "for_"})
+    must = step.must or Entry()
+    if step.kind is StepKind.GATE:
+        checks = [check.id for check in runbook.checks_of(must.checks)]
+        return {**plain, "must": {"checks": checks, "last": shown(must.last)}}
     return {**plain, "checks": [check.id for check in runbook.checks_of(step.checks)]}
 
 
@@ -68,7 +75,6 @@ def sentences(runbook: Runbook) -> tuple[str, ...]:
 
 
 def _rule(runbook: Runbook, trigger: Trigger) -> str:
-    choices = " or ".join(_OPTION_WORDS[option] for option in trigger.options)
     check = runbook.check(trigger.when.check)
     members = runbook.members(trigger)
     try:
@@ -78,33 +84,41 @@ def _rule(runbook: Runbook, trigger: Trigger) -> str:
         # An operator under construction is still one that people can read, if not one they should sign.
         when, chance = f"{trigger.when.operator.NAME} {trigger.when.operator.model_dump_json()}", None
     by_mistake = f" A healthy network sets this off by mistake in at most {one_in(chance, 'night')}." if chance else ""
-    silence = " No data counts as a failure." if trigger.no_data == "met" else ""
+    silence = " No measurement counts as a failure." if trigger.no_data is NoData.MET else ""
     return (
-        f"{trigger.title}: we {choices}, decided within {shown(trigger.decide_within)}, when {_whose(trigger, check, members)}"
-        f" {when}.{by_mistake}{silence} Owner: {trigger.owner}. From: {trigger.source}."
+        f'{trigger.title}: when{_whose(trigger, members)} {when} in "{check.title or check.id}", we {_choices(trigger)}.'
+        f" Decided within {in_words(trigger.decide_within)}.{by_mistake}{silence}"
+        f" Owner: {trigger.owner}. From: {trigger.source}."
     )
 
 
-def _whose(trigger: Trigger, check: Check, members: tuple[str, ...]) -> str:
-    name = check.title or check.id.replace("-", " ")
+def _choices(trigger: Trigger) -> str:
+    *most, last = [_OPTION_WORDS[option] for option in trigger.options]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _whose(trigger: Trigger, members: tuple[str, ...]) -> str:
     if trigger.when.per is Per.POOLED or len(members) == 1:
-        return f'of "{name}"'
-    one = "origin" if trigger.when.per is Per.ORIGIN else "cell"
-    return f'of "{name}", for any one of {len(members)} {one}s,'
+        return ""
+    return f", for any one of {', '.join(members) if len(members) <= _MOST_NAMED else f'{len(members)} cells'},"
+
+
+def in_words(span: timedelta) -> str:
+    """Return *span* as people say it: `90 min`, `4 h`, `28 days`."""
+    count, unit = shown(span)[:-1], shown(span)[-1]
+    return f"{count} { {'s': 's', 'm': 'min', 'h': 'h', 'd': 'day' if count == '1' else 'days'}[unit] }"
 
 
 def _going_live(runbook: Runbook) -> Iterator[str]:
     for step in runbook.steps:
         if step.kind is StepKind.WATCH and step.for_ is not None:
-            yield f"Watching, {step.name}: {_names(runbook, step.checks)} for {shown(step.for_)}. A stretch without data makes it longer."
+            what, span = _names(runbook, step.checks), in_words(step.for_)
+            yield f"Watching, {step.name}: {what} for {span}. A stretch without measurements makes it longer."
         elif step.kind is StepKind.GATE:
-            last = (
-                f"{_names(runbook, step.must.checks)} pass, with no hole in the last {shown(step.must.last)}; "
-                if step.must
-                else ""
-            )
-            before = f"done before: {', '.join(runbook.step(need).name for need in step.needs)}; " if step.needs else ""
-            yield f"To go on, {step.name}: {before}{last}{agreed(runbook.approvals.go)}."
+            entry = step.must or Entry()
+            before = f"done: {', '.join(runbook.step(need).name for need in step.needs)}; " if step.needs else ""
+            works = f"working, with no hole in the last {in_words(entry.last)}: {_names(runbook, entry.checks)}; "
+            yield f"To go on, {step.name}: {before}{works}{agreed(runbook.approvals.go)}."
 
 
 def _going_back(runbook: Runbook) -> Iterator[str]:
@@ -116,7 +130,7 @@ def _going_back(runbook: Runbook) -> Iterator[str]:
     switch = next((step for step in runbook.steps if step.point_of_no_return), None)
     if switch is not None:
         after = agreed(runbook.approvals.policy(OptionName.GO_BACK, no_return=True))
-        yield f"After {switch.name} there is no undo. Porting back is a new port; {after}."
+        yield f'After "{switch.name}" there is no undo. Porting back is a new port; {after}.'
 
 
 def _names(runbook: Runbook, names: Any) -> str:

@@ -218,7 +218,7 @@ def missing_targets(
             message = (
                 f'no target {section}.{key or "(no key)"} in deployment "{deployment.deployment}". {near(key, listed)}'
             )
-            report.report_at(path, Code.NO_SUCH_TARGET, message)
+            report.report(_where(report.node(path), key), Code.NO_SUCH_TARGET, message)
     for name, role in runbook.roles.items():
         for person in role.everyone:
             if person not in deployment.people:
@@ -236,6 +236,14 @@ def refuse_missing(runbook: Runbook, kinds: Kinds, deployment: Deployment, marks
     findings = missing_targets(runbook, kinds, deployment, marks)
     if findings:
         raise RunbookRefused(findings)
+
+
+def _where(node: Node, key: str) -> Node:
+    """Return where *key* is written below *node*, so that each missing target has its own place."""
+    below = [*(value for _, value in node.pairs()), *(node.items or ())]
+    found = (_where(value, key) for value in below)
+    written = (place for place in found if place.raw == key and not place.entries)
+    return node if node.raw == key else next(written, node)
 
 
 def _report_person(report: Marks, role: str, person: str, deployment: Deployment) -> None:

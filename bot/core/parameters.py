@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from bot.core.codes import Code, near
 from bot.core.marked_yaml import Marks, Node, Path
 from bot.core.model import Cell
-from bot.core.schema_faults import of, report_faults
+from bot.core.schema_faults import report_faults, within
 from bot.core.spans import duration
 
 #: The most cells a check may have: past this the product of the axes is a slip, and no probe would keep up.
@@ -72,9 +72,7 @@ def _check_with(marks: Marks, path: Path, check: Node, model: type[BaseModel]) -
     if not isinstance(parameters, Parameters):
         return
     if not parameters.has_condition():
-        message = (
-            f"nothing under `with` can make{of(marks, path).removeprefix(' of')} fail. Give it a limit or a condition."
-        )
+        message = f"nothing can make this check fail{within(marks, path)}. Give it a limit or a condition."
         marks.report_at(base, Code.NO_CONDITION, message)
     _check_timeout(marks, path, check, parameters.service_limit_s())
 
@@ -86,7 +84,7 @@ def _check_timeout(marks: Marks, path: Path, check: Node, limit_s: float) -> Non
         marks.report_at(
             (*path, "timeout"),
             Code.SHORT_TIMEOUT,
-            f"timeout {written} is not above the service limits of {limit_s:g} s{of(marks, path)}: a slow service "
+            f"timeout {written} is not above the service limits of {limit_s:g} s{within(marks, path)}: a slow service "
             f"would look like a broken probe. Write more than {limit_s:g}s.",
         )
 
@@ -120,7 +118,7 @@ def _check_cells(marks: Marks, path: Path, check: Node) -> None:
     if both:
         name = "/".join(part for part in min(both) if part)
         message = (
-            f"{name} is measured and a control at once{of(marks, path)}. A control is a number that does not move."
+            f"{name} is measured and a control at once{within(marks, path)}. A control is a number that does not move."
         )
         marks.report_at((*path, "controls"), Code.CONTROL_MEASURED, message)
 
@@ -133,15 +131,13 @@ def _check_axes(marks: Marks, path: Path, axes: Node | None) -> dict[str, list[s
         if axis not in _AXES or values.items is None:
             continue
         if not values.items:
-            message = (
-                f"{axis} is an empty list{of(marks, path)}: there would be nothing to measure. Remove it or fill it."
-            )
+            message = f"{axis} is an empty list{within(marks, path)}: there would be nothing to measure. Remove it or fill it."
             marks.report(values, Code.BAD_CELLS, message)
         for item in values.items:
             _check_entry(marks, item, found.setdefault(axis, []))
         count *= max(1, len(values.items))
     if count > MAX_CELLS:
-        message = f"{count} cells{of(marks, path)}, at most {MAX_CELLS}. Split the check or shorten an axis."
+        message = f"{count} cells{within(marks, path)}, at most {MAX_CELLS}. Split the check or shorten an axis."
         marks.report_at(path, Code.BAD_CELLS, message)
         return {}
     return found

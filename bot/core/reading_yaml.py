@@ -7,6 +7,7 @@ the ledger and was parsed when it came in. Kinds of check are given from outside
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,7 +19,7 @@ from bot.core.parameters import Kinds, check_parameters
 from bot.core.playbook import rules
 from bot.core.references import check_references
 from bot.core.runbook import Runbook
-from bot.core.schema_faults import of, report_faults
+from bot.core.schema_faults import report_faults, within
 from bot.core.triggers import operators
 
 __all__ = ["Kinds", "lint", "load", "marks_of", "parse"]
@@ -89,8 +90,20 @@ def _validated(marks: Marks) -> Runbook | None:
         return Runbook.model_validate_json(marks.root.as_json(), strict=True)
     except ValidationError as error:
         _explain_missing(marks, error)
-        report_faults(marks, (), Runbook, error)
+        report_faults(marks, (), Runbook, error, skip=lambda fault: _is_told(marks, fault))
     return None
+
+
+def _is_told(marks: Marks, fault: Mapping[str, Any]) -> bool:
+    """Return whether a fault of the schema was reported already, in better words or at a better place."""
+    loc: Path = fault["loc"]
+    if loc[0] == "triggers" and len(loc) >= 3 and loc[2] == "when":
+        return marks.node(loc[:3]).entries is not None and loc[3:4] not in {("check",), ("per",)}
+    return fault["type"] == "missing" and _is_explained(loc)
+
+
+def _is_explained(path: Path) -> bool:
+    return path[0] == "approvals" or (path[0] == "triggers" and len(path) == 3 and path[-1] in _WHY_MISSING)
 
 
 def _explain_missing(marks: Marks, error: ValidationError) -> None:
@@ -102,7 +115,7 @@ def _explain_missing(marks: Marks, error: ValidationError) -> None:
         node = marks.node(path[:-1])
         if path[0] == "triggers" and len(path) == 3 and last in _WHY_MISSING:
             code, remedy = _WHY_MISSING[last]
-            marks.report(node, code, f'"{last}" is missing{of(marks, path[:-1])}: nobody could sign it. {remedy}')
+            marks.report(node, code, f'"{last}" is missing{within(marks, path[:-1])}: nobody could sign it. {remedy}')
         elif path[0] == "approvals":
             what = (
                 ".".join(str(step) for step in path[1:]) or "a policy of criteria, go, go_back, fix_first and continue"
@@ -120,7 +133,7 @@ def _check_operators(marks: Marks) -> None:
         named = [key for key in when.entries if key not in {"check", "per"}]
         if not named:
             _report_operator(
-                marks, when, f"no operator{of(marks, ('triggers', index))}. Write one of {', '.join(known)}."
+                marks, when, f"no operator{within(marks, ('triggers', index))}. Write one of {', '.join(known)}."
             )
         for name in named:
             if name not in known:

@@ -5,8 +5,9 @@ Takes pydantic's errors and the marked values they are about; decides place, cod
 rule of its own: what is wrong was decided by the model.
 """
 
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -67,13 +68,19 @@ _RANGES = {
 }
 
 
-def report_faults(marks: Marks, base: Path, model: type[BaseModel], error: ValidationError) -> None:
-    """Report each fault of *error*, raised by *model* for the value at *base*."""
+def report_faults(
+    marks: Marks,
+    base: Path,
+    model: type[BaseModel],
+    error: ValidationError,
+    skip: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+) -> None:
+    """Report each fault of *error*, raised by *model* for the value at *base*, but those that *skip* says are told."""
     faults = [
         (fault, *_walk(marks, base, fault["loc"])) for fault in error.errors(include_url=False, include_context=True)
     ]
     for fault, path, beside in faults:
-        if beside is None or _is_likely(marks.node(path), beside):
+        if not skip(fault) and (beside is None or _is_likely(marks.node(path), beside)):
             _report(marks, base, model, fault, path)
 
 
@@ -103,11 +110,11 @@ def _report(marks: Marks, base: Path, model: type[BaseModel], fault: Mapping[str
     last = str(fault["loc"][-1]) if fault["loc"] else ""
     if kind == "missing":
         example = f" Write it, for example: {_FOR_EXAMPLE[last]}" if last in _FOR_EXAMPLE else " Write it."
-        marks.report(node, Code.MISSING, f'"{last}" is missing{of(marks, path)}.{example}')
+        marks.report(node, Code.MISSING, f'"{last}" is missing{within(marks, path)}.{example}')
     elif kind == "extra_forbidden":
         key = marks.node(path[:-1]).key(path[-1]) or node
         known = known_keys(model, path[len(base) : -1])
-        marks.report(key, Code.UNKNOWN_KEY, f'unknown key "{last}"{of(marks, path[:-1])}. {near(last, known)}')
+        marks.report(key, Code.UNKNOWN_KEY, f'unknown key "{last}"{within(marks, path[:-1])}. {near(last, known)}')
     elif kind in _TYPES:
         _report_type(marks, node, path, _TYPES[kind])
     elif kind in {"enum", "literal_error"}:
@@ -118,9 +125,9 @@ def _report(marks: Marks, base: Path, model: type[BaseModel], fault: Mapping[str
         )
     else:
         code = Code.OUT_OF_RANGE if kind in _RANGES else Code.BAD_VALUE
-        text = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
         subject = f"{_said(path)}: " if path else ""
-        marks.report(node, code, f"{subject}{text}.")
+        found = f", found {node.raw}" if kind in _RANGES and node.raw else ""
+        marks.report(node, code, f"{subject}{_sentence(str(fault['msg']))}{found}.")
 
 
 def _report_type(marks: Marks, node: Node, path: Path, wanted: str) -> None:
@@ -137,7 +144,16 @@ def _report_choice(marks: Marks, node: Node, path: Path, expected: str) -> None:
     elif not isinstance(node.scalar, str):
         marks.report(node, Code.UNQUOTED, unquoted(node))
     else:
-        marks.report(node, Code.NOT_A_CHOICE, f'"{node.raw}" is no {_said(path)}. {near(node.raw, choices)}')
+        marks.report(
+            node, Code.NOT_A_CHOICE, f'{_said(path)}: "{node.raw}" is not possible here. {near(node.raw, choices)}'
+        )
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ").rstrip(".").replace("Input should", "must")
+    return re.sub(
+        r"^(Tuple|List|Dictionary|String) should have (.*?)( after validation)?(, not .*)?$", r"must have \2", text
+    )
 
 
 def _spelling(fault: Mapping[str, Any]) -> str:
@@ -156,17 +172,17 @@ def _said(path: Path) -> str:
     return f"{words[-1]}[{path[-1]}]" if isinstance(path[-1], int) else words[-1]
 
 
-def of(marks: Marks, path: Path) -> str:
-    """Return ` of check "voice-inbound"` for a place inside one, or nothing."""
+def within(marks: Marks, path: Path) -> str:
+    """Return ` in check "voice-inbound"` for a place inside one, or nothing."""
     for length in range(len(path), 1, -1):
         section, step = path[length - 2], path[length - 1]
         noun = _SINGULAR.get(str(section))
         if noun is None:
             continue
         if isinstance(step, str):
-            return f' of {noun} "{step}"'
+            return f' in {noun} "{step}"'
         name = marks.node(path[:length]).text("id")
-        return f' of {noun} "{name}"' if name else f" of {noun} {step + 1}"
+        return f' in {noun} "{name}"' if name else f" in {noun} {step + 1}"
     return ""
 
 
