@@ -30,6 +30,8 @@ _READING = b"switchroom/reading/1\0"
 GENESIS = hashlib.sha256(b"switchroom/genesis/1\0").digest()
 #: Fixed, so that no byte can move between salt and body.
 SALT_BYTES = 16
+#: How much of each reading's hash a seal keeps, so that a changed reading can be named.
+MARK_BYTES = 3
 
 _LARGEST_INT = 2**53 - 1
 
@@ -177,13 +179,20 @@ def read_time(text: str) -> Utc:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+def reading_hash(previous: bytes, row: ReadingRow) -> bytes:
+    """Return the hash of a reading after *previous*: its position, its columns (sizes first) and its body."""
+    sizes = f"{row.position},{len(row.run)},{len(row.check)},{len(row.cell)},{len(row.tick)};"
+    names = f"{sizes}{row.run}{row.check}{row.cell}{row.tick}"
+    return hashlib.sha256(_READING + previous + names.encode() + row.body).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Seal:
     """
     The readings since the last seal, as far as they go: `add` each, then write a `ReadingsSealed` of it.
 
-    Each reading is hashed with the hash of the one before. `marks` keeps two bytes of each step, so that
-    a changed reading can be named, and not only its seal.
+    Each reading is hashed with the hash of the one before. `marks` keeps a few bytes of each step: the
+    first that differs names the reading that was changed.
     """
 
     first: int = 0
@@ -194,10 +203,10 @@ class Seal:
 
     def add(self, row: ReadingRow) -> "Seal":
         """Return the seal with one more reading: its position, its columns and its body."""
-        sizes = f"{row.position},{len(row.run)},{len(row.check)},{len(row.cell)},{len(row.tick)};"
-        names = f"{sizes}{row.run}{row.check}{row.cell}{row.tick}".encode()
-        chained = hashlib.sha256(_READING + self.chained + names + row.body).digest()
-        return Seal(self.first or row.position, row.position, self.count + 1, chained, self.marks + chained[:2])
+        chained = reading_hash(self.chained, row)
+        return Seal(
+            self.first or row.position, row.position, self.count + 1, chained, self.marks + chained[:MARK_BYTES]
+        )
 
     @property
     def digest(self) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from json.encoder import encode_basestring
 from typing import Any
 
-from bot.core.ledger import GENESIS, SALT_BYTES, Seal, entry_hash, read_time
+from bot.core.ledger import GENESIS, MARK_BYTES, SALT_BYTES, Seal, entry_hash, read_time, reading_hash
 from bot.core.messages import ReadingsSealed
 from bot.core.model import Utc
 from bot.core.ports import EventRow, ReadingRow
@@ -66,9 +66,9 @@ class Report:
         if self.first_at is None or self.last_at is None:
             return "The ledger holds no entry."
         span = f"{self.first_at:%Y-%m-%d %H:%M:%S} to {self.last_at:%Y-%m-%d %H:%M:%S} UTC"
-        waiting = f" {self.unsealed} readings are not yet sealed." if self.unsealed else ""
+        waiting = f" Not yet sealed: {_readings(self.unsealed)}." if self.unsealed else ""
         return (
-            f"INTACT: entries 1 to {self.position} ({self.events} events, {self.readings} readings), {span},"
+            f"INTACT: entries 1 to {self.position} ({self.events} events, {_readings(self.readings)}), {span},"
             f" head {self.head.hex()}.{waiting}"
         )
 
@@ -97,8 +97,8 @@ class _Walk:
         self._events = 0
         self._readings = 0
         self._streams: dict[str, int] = {}
-        self._seal = Seal()
         self._open: list[ReadingRow] = []
+        self._chained: list[bytes] = [GENESIS]
         self._first: EventRow | None = None
         self._last: EventRow | None = None
 
@@ -110,8 +110,8 @@ class _Walk:
         self._position = row.position
         if isinstance(row, ReadingRow):
             self._readings += 1
-            self._seal = self._seal.add(row)
             self._open.append(row)
+            self._chained.append(reading_hash(self._chained[-1], row))
         return None
 
     def report(self, broken: Break | None) -> Report:
@@ -159,27 +159,34 @@ class _Walk:
 
     def _sealing(self, row: EventRow) -> Break | None:
         """Compare the readings since the last seal with what *row* sealed."""
-        sealed, found = _content(row)["data"], self._seal
+        sealed, found = _content(row)["data"], self._found()
         if (sealed["first"], sealed["last"], sealed["count"]) != (found.first, found.last, found.count):
             here = f"{found.count} from {found.first} to {found.last}" if found.count else "none"
-            wanted = f"{sealed['count']} readings from {sealed['first']} to {sealed['last']}"
+            wanted = f"{_readings(sealed['count'])} from {sealed['first']} to {sealed['last']}"
             return self._broken(row, Fault.SEAL, f"it sealed {wanted}, and there are {here}")
         if sealed["digest"] != found.digest:
             return self._changed_reading(row, sealed["digest"])
-        self._open, self._seal = [], Seal()
+        self._open, self._chained = [], [GENESIS]
         return None
 
+    def _found(self) -> Seal:
+        """Return the seal that the readings found would have."""
+        if not self._open:
+            return Seal()
+        marks = b"".join(chained[:MARK_BYTES] for chained in self._chained[1:])
+        return Seal(self._open[0].position, self._open[-1].position, len(self._open), self._chained[-1], marks)
+
     def _changed_reading(self, seal: EventRow, digest: str) -> Break:
-        """Name the first reading whose mark differs; two bytes of a hash may agree by chance, then all of them."""
-        marks, found = digest.partition(".")[2], self._seal.marks.hex()
+        """Name the first reading whose mark differs; marks may agree by chance, then all of them."""
+        marks, width = digest.partition(".")[2], 2 * MARK_BYTES
         for index, row in enumerate(self._open):
-            if marks[4 * index : 4 * index + 4] != found[4 * index : 4 * index + 4]:
+            if marks[width * index : width * (index + 1)] != self._chained[index + 1][:MARK_BYTES].hex():
                 what = (
                     f"BROKEN at reading {row.position} ({_named(row)}): its content no longer matches"
                     f" the seal at entry {seal.position}."
                 )
                 return Break(row.position, Fault.READING, what + _all_intact(row.position - 1))
-        first, last = self._seal.first, self._seal.last
+        first, last = self._open[0].position, self._open[-1].position
         what = f"BROKEN at readings {first} to {last}: one of them no longer matches the seal at entry {seal.position}."
         return Break(first, Fault.READING, what + _all_intact(first - 1))
 
@@ -189,8 +196,12 @@ class _Walk:
 
     def _intact(self, last: int) -> str:
         """Return what still holds; readings that no seal has fixed are named apart."""
-        waiting = f" {len(self._open)} readings among them had no seal yet." if self._open else ""
+        waiting = f" {_readings(len(self._open))} among them had no seal yet." if self._open else ""
         return _all_intact(last) + waiting
+
+
+def _readings(count: int) -> str:
+    return f"{count} reading" if count == 1 else f"{count} readings"
 
 
 def _all_intact(last: int) -> str:
