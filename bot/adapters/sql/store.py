@@ -16,11 +16,9 @@ from bot.adapters.sql.lease import FileLease, Lease, RowLease, fence, highest, r
 from bot.adapters.sql.trouble import told
 from bot.adapters.sql.write import span, write
 from bot.core.errors import StoreUnavailable
+from bot.core.ledger import GENESIS
 from bot.core.model import Tick, Utc
 from bot.core.ports import Batch, EffectRow, EventRow, InboxRow, Lane, ReadingRow, Snapshot
-
-#: What the first entry's hash builds on.
-GENESIS = bytes(32)
 
 _PAGE = 5_000  # positions per read of `rows`
 _ASK = 500  # names per question with IN

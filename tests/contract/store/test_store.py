@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from bot.adapters.sql import GENESIS, SqlStore
+from bot.adapters.sql import SqlStore
 from bot.adapters.sql import store as store_module
 from bot.core.errors import StoreUnavailable
+from bot.core.ledger import GENESIS
 from bot.core.ports import Batch, Lane, Snapshot
 from tests.contract.store.rows import NOW, append, due, effect, event, inbox, positions, reading, tick
 
