@@ -54,6 +54,7 @@ class Carrier:
             "http": {
                 **{name: {"url": f"{self.control}/{name}"} for name in apis},
                 "portal": {"url": f"http://{host}:{self.ports['site']}"},
+                "platform": {"url": self.control},  # what runbooks call by /actions/NAME and /status/NAME
             },
             "dns": {"subscriber": {"host": host, "port": self.ports["dns"]}},
             "data": {
