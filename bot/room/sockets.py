@@ -51,6 +51,7 @@ class SocketHub:
         self._tickets: dict[str, float] = {}
         self._links: list[_Link] = []
         self._turn = count()
+        self._greeted = 0
         self._waiting: dict[str, asyncio.Future[Json]] = {}
 
     @property
@@ -58,10 +59,14 @@ class SocketHub:
         return len(self._live())
 
     def status(self) -> Json:
-        """Return how many connections there are, and how long ago the bot was last heard on one."""
+        """Return how many connections there are, how many there ever were, and how long the bot is silent."""
         heard = [link.heard for link in self._live()]
         silent = self._clock.monotonic() - max(heard) if heard else None
-        return {"connections": len(heard), "heard_s": None if silent is None else round(silent, 1)}
+        return {
+            "connections": len(heard),
+            "greeted": self._greeted,
+            "heard_s": None if silent is None else round(silent, 1),
+        }
 
     def _live(self) -> list[_Link]:
         return [link for link in self._links if not link.socket.closed]
@@ -89,6 +94,7 @@ class SocketHub:
             return socket
         link = _Link(socket, self._clock.monotonic())
         self._links.append(link)
+        self._greeted += 1
         await self._send(socket, self._hello())
         self._tell()
         try:

@@ -88,14 +88,14 @@ async def connect() -> AsyncIterator[ConnectBot]:
         before = room.hub.connections
         handler = AsyncSocketModeHandler(app, room.app_token, ping_interval=1)
         handlers.append(handler)
-        await handler.connect_async()  # type: ignore[no-untyped-call] - the SDK does not annotate it
+        await handler.connect_async()  # type: ignore[no-untyped-call]  # the SDK does not annotate it
         async with asyncio.timeout(5), RoomPerson(room.url, room.config.users[0].id) as person:
             await person.wait_for(lambda me: me.bot["connections"] > before)
         return handler
 
     yield start
     for handler in handlers:
-        await handler.client.close()
+        await handler.client.close()  # type: ignore[no-untyped-call]  # as above
 
 
 @pytest.fixture
