@@ -125,10 +125,10 @@ class _Session:
             async with asyncio.timeout(within):
                 return await work
         except TimeoutError:
-            waited = perf_counter() - began
-            raise _PhaseFailedError(f"{words} not done after {said(waited)}, limit {limit(within)}") from None
+            raise _PhaseFailedError(f"{words} not done after {limit(within)}, limit {limit(within)}") from None
         except OSError as error:
-            if error.errno in _OURS:
+            # An SSLError counts in numbers of its own, some of which are EPERM elsewhere.
+            if error.errno in _OURS and not isinstance(error, ssl.SSLError):
                 raise NotMeasured(f"{words}: {error.strerror or error} on this machine") from error
             raise _PhaseFailedError(f"{words} failed after {said(perf_counter() - began)}: {_cause(error)}") from error
         finally:

@@ -142,6 +142,8 @@ class Session:
                     dest_addr_npi=1,
                     registered_delivery=_ASK_FOR_RECEIPT,
                 )
+        except TimeoutError:
+            raise  # an OSError too, and not what the next line means
         except (smpp34.SmppError, OSError) as error:
             raise NotMeasured(f"{self._account.carrier} dropped the session at the submission: {error}") from error
         return Accepted(answer.command_status, (answer.message_id or "").strip("\0"))

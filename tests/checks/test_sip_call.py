@@ -38,8 +38,8 @@ class FarEnd:
         assert self.socket is not None
         return self.socket.address
 
-    def trunk(self, **more: str) -> Trunk:
-        return Trunk("far", *self.address, **more)
+    def trunk(self, username: str = "", password: str = "") -> Trunk:
+        return Trunk("far", *self.address, username, password)
 
     def say(self, request: SipRequest, to: Address, status: int, phrase: str, **headers: str) -> SipResponse:
         assert self.socket is not None
@@ -90,6 +90,10 @@ Start = Callable[[Script], Awaitable[FarEnd]]
 NUMBER = "+447700900001"
 
 
+def mute(_end: FarEnd, _request: SipRequest, _source: Address) -> None:
+    """Say nothing."""
+
+
 async def test_a_refusal_is_acknowledged_in_its_own_transaction(far_end: Start) -> None:
     def busy(end: FarEnd, request: SipRequest, source: Address) -> None:
         if request.method == "INVITE":
@@ -125,7 +129,7 @@ async def test_a_lost_invite_is_sent_again(far_end: Start) -> None:
 
 
 async def test_ack_and_bye_follow_the_route_set_and_the_contact_of_the_answer(far_end: Start) -> None:
-    behind = await far_end(lambda end, request, source: None)
+    behind = await far_end(mute)
 
     def proxy(end: FarEnd, request: SipRequest, source: Address) -> None:
         if request.method == "INVITE":
@@ -262,7 +266,7 @@ async def test_a_bye_from_the_network_is_answered_and_noted(far_end: Start) -> N
 
 
 async def test_a_refused_datagram_is_our_access_and_not_the_service(far_end: Start) -> None:
-    end = await far_end(lambda end, request, source: None)
+    end = await far_end(mute)
     trunk = end.trunk()
     assert end.socket is not None
     end.socket.close()
