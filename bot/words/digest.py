@@ -1,0 +1,115 @@
+"""
+The scheduled message for people who are not in the room: what customers feel, what is at risk, what is next.
+
+The words are a Jinja2 template of ours, compiled once; what comes from people, probes and runbooks is
+made safe before it meets the template, and again by the template where somebody forgot.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bot.core.runbook import Digest
+from bot.core.state import DigestState, House, RunState
+from bot.words import gist
+from bot.words.message import Message, context, section
+from bot.words.naming import at, hour, listed, mark, option, rule_number, trigger_title
+from bot.words.phrases import say
+from bot.words.safe import Said, said
+
+
+def _safe(value: object) -> object:
+    return value if isinstance(value, Said | int) else said(str(value))
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("bot.words"),
+    # Slack's text is not HTML: `finalize` escapes what Slack would read as its own.
+    autoescape=False,  # noqa: S701 - see above
+    finalize=_safe,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_EXECUTIVE = _TEMPLATES.get_template("executive.j2")
+
+
+def digest(house: House, run: RunState, digest_id: str, now: datetime) -> Message:
+    """Return the digest *digest_id* of *run*. Its next time is always part of it, also when nothing changed."""
+    plan = next(digest for digest in run.plan.digests if digest.id == digest_id.partition("#")[0])
+    worst = gist.headline(run, now)
+    text = _EXECUTIVE.render(
+        symbol=Said(worst.symbol),
+        mark=mark(run),
+        title=said(run.plan.title),
+        at=at(run, now, now),
+        risk=worst.risk,
+        headline=worst.text,
+        asked=[_asked(run, decision.number, now) for decision in run.open_decisions],
+        customers=gist.customers(run, now),
+        since=hour(run, _since(run, plan, now), now),
+        changes=list(_changes(run, _since(run, plan, now), now))[:6],
+        coming=gist.coming(run),
+        next=_next(run, plan, now),
+    )
+    lines = [Said(row) for row in text.splitlines() if row.strip()]
+    small = say(
+        "digest-small", position=house.position, criteria=Said(run.criteria_digest[:8]), scenario=_scenario(run)
+    )
+    return Message("\n".join([*lines, small]), (section(lines), context(small)))
+
+
+def _since(run: RunState, plan: Digest, now: datetime) -> datetime:
+    """The stretch that a digest reports on: one interval, and never from before the start."""
+    return max(now - plan.every, run.started_at or run.opened_at)
+
+
+def _scenario(run: RunState) -> Said:
+    if run.scenario is None:
+        return Said("")
+    return say("digest-scenario", name=run.scenario.name, speed=f"{run.scenario.speed:g}")
+
+
+def _asked(run: RunState, number: int, now: datetime) -> Said:
+    decision = run.decisions[number]
+    options = listed([option(offer, decision) for offer in decision.opened.offers], f" {say('or')} ")
+    return say(
+        "digest-asked",
+        number=number,
+        by=gist.decide_by(run, decision, now),
+        options=Said(options.lower()),
+        deciders=gist.deciding(decision),
+    )
+
+
+def _changes(run: RunState, since: datetime, now: datetime) -> Iterator[Said]:
+    for trigger in run.plan.triggers:
+        met_at = run.triggers[trigger.id].met_at
+        if met_at is not None and met_at > since:
+            number = rule_number(run, trigger.id)
+            yield say("change-met", title=trigger_title(trigger), number=number, at=hour(run, met_at, now))
+    for decision in run.decisions.values():
+        if decision.ended_at is not None and decision.ended_at > since and decision.decided is not None:
+            offer = decision.offer(decision.decided.option.value)
+            chosen = option(offer, decision) if offer else said(decision.decided.option.value)
+            when = hour(run, decision.ended_at, now)
+            yield say("change-decided", number=decision.number, option=chosen, at=when)
+    for step in (*run.plan.steps, *run.plan.rollback):
+        state = run.steps[step.id]
+        if state.ended_at is not None and state.ended_at > since:
+            yield say("change-step", step=step.name, status=state.status.value, at=hour(run, state.ended_at, now))
+    for override in run.overrides:
+        if override.at > since:
+            yield say("change-override", number=override.number, at=hour(run, override.at, now))
+    if run.paused_at is not None and run.paused_at > since:
+        yield say("change-paused", at=hour(run, run.paused_at, now))
+
+
+def _next(run: RunState, plan: Digest, now: datetime) -> Said:
+    """Return when the next message comes; a decision that waits brings one at once."""
+    state = run.digests.get(plan.id) or DigestState(next_at=now + plan.every)
+    when = at(run, max(state.next_at, now), now)
+    if run.status.over:
+        return say("next-never")
+    return say("next-after-decision", at=when) if gist.urgent(run) else say("next-at", at=when)
