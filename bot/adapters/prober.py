@@ -1,0 +1,105 @@
+"""
+Hand ticks to probe workers over loopback HTTP, and take their readings back.
+
+Workers open no database. A tick that was handed out is bound to the lease's epoch; what comes back
+under an older one is refused by the service. Knows no kind of check.
+"""
+
+import asyncio
+import hmac
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from bot.adapters.clock import FastClock, WallClock
+from bot.core.model import Reading, Tick, Value
+from bot.core.ports import Clock
+
+#: How long a worker's question for work stays open when there is none, in real seconds.
+WAIT_S = 20.0
+#: How many ticks one answer holds at most.
+MOST = 64
+
+Took = Callable[[Tick, Reading, int], Awaitable[None]]
+
+
+class Leased(Value):
+    """Work for a probe worker: ticks, the epoch they are bound to, and the clock to stamp readings with."""
+
+    ticks: tuple[Tick, ...]
+    epoch: int
+    clock: tuple[str, str, float]
+
+
+class Brought(Value):
+    """What a probe worker brings back."""
+
+    tick: Tick
+    reading: Reading
+    epoch: int
+
+
+class HttpProber:
+    """The Prober port: a queue in memory with two routes. What is lost with it is missed, and recorded as such."""
+
+    def __init__(self, clock: Clock, token: str) -> None:
+        self._clock = clock
+        self.token = token
+        self._waiting: deque[tuple[Tick, int]] = deque()
+        self._news = asyncio.Event()
+        self._took: Took | None = None
+        self.workers_heard_at: float | None = None
+
+    def on_reading(self, took: Took) -> None:
+        """Give every reading to *took*."""
+        self._took = took
+
+    async def issue(self, ticks: Sequence[Tick], epoch: int) -> None:
+        """Queue *ticks* for a probe worker."""
+        self._waiting.extend((tick, epoch) for tick in ticks)
+        self._news.set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes that workers call."""
+        return [web.post("/probes/lease", self._lease), web.post("/probes/readings", self._readings)]
+
+    def _refuse_strangers(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+            raise web.HTTPUnauthorized(text="The probe token is missing or wrong.")
+
+    async def _lease(self, request: web.Request) -> web.Response:
+        self._refuse_strangers(request)
+        self.workers_heard_at = asyncio.get_running_loop().time()
+        if not self._waiting:
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), WAIT_S)
+            except TimeoutError:
+                return self._given([], 0)
+        taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        return self._given([tick for tick, _ in taken], taken[0][1] if taken else 0)
+
+    def _given(self, ticks: list[Tick], epoch: int) -> web.Response:
+        leased = Leased(ticks=tuple(ticks), epoch=epoch, clock=clock_form(self._clock))
+        return web.Response(text=leased.model_dump_json(), content_type="application/json")
+
+    async def _readings(self, request: web.Request) -> web.Response:
+        self._refuse_strangers(request)
+        try:
+            brought = Brought.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"Not a reading: {error.error_count()} faults") from None
+        if self._took is not None:
+            await self._took(brought.tick, brought.reading, brought.epoch)
+        return web.Response(text="{}", content_type="application/json")
+
+
+def clock_form(clock: Clock) -> tuple[str, str, float]:
+    """Return what makes the same clock in another process: start, real time at the start, speed."""
+    if isinstance(clock, FastClock):
+        return clock.start.isoformat(), clock.since.isoformat(), clock.speed
+    now = WallClock().now().isoformat()
+    return now, now, 1.0

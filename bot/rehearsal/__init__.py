@@ -1,0 +1,1 @@
+"""Rehearsals: a stage with a room and a carrier, and people who play by a script."""

@@ -1,0 +1,274 @@
+"""
+The composition root: the only place that builds things and knows which part meets which.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+import checks
+from bot import __version__
+from bot.adapters.clock import WallClock
+from bot.adapters.probe_worker import ProbeWorker
+from bot.adapters.prober import HttpProber
+from bot.adapters.runner import HttpRunner
+from bot.adapters.slack import SlackSettings, running_slack
+from bot.adapters.sql import open_store
+from bot.adapters.timer import ApsTimer
+from bot.config import Settings
+from bot.core import messages as m
+from bot.core.deployment import Deployment, missing_targets, parse_deployment
+from bot.core.errors import Finding, RunbookRefused, SettingsRefused
+from bot.core.model import Reading, Tick
+from bot.core.parameters import Kinds
+from bot.core.ports import Clock, Store
+from bot.core.reading_yaml import lint, marks_of, parse
+from bot.outbox import Outbox
+from bot.service import Service
+from bot.ticking import Ticking
+from bot.verbs import Desk
+from bot.web.control import Control, read_private, speak, write_private
+from checks.targets import parse_targets
+
+log = structlog.get_logger()
+
+CONTROL_FILE = "control.json"
+PROBES_FILE = "probes.json"
+
+
+class SystemRolls:
+    """Chance from the operating system."""
+
+    def fresh_id(self) -> str:
+        """Return an id that was never used."""
+        return uuid.uuid4().hex
+
+    def salt(self) -> bytes:
+        """Return 16 random bytes."""
+        return secrets.token_bytes(16)
+
+
+def kinds() -> Kinds:
+    """Return the parameter model of every kind of check."""
+    return {name: kind.Params for name, kind in checks.kinds().items()}
+
+
+class FolderLibrary:
+    """The runbooks that ship, and those of a folder of the deployment's, which go first."""
+
+    def __init__(self, deployment: Deployment, folder: Path | None) -> None:
+        self._deployment = deployment
+        self._folder = folder
+
+    def names(self) -> Sequence[str]:
+        """Return the names, sorted."""
+        own = {path.stem for path in self._folder.glob("*.yaml")} if self._folder else set()
+        shipped = {path.name.removesuffix(".yaml") for path in files("runbooks").iterdir() if _is_runbook(path.name)}
+        return sorted(own | shipped)
+
+    def text(self, name: str) -> str:
+        """Return a runbook's text. Raise RunbookRefused where it, or what it asks of the deployment, is wrong."""
+        place, data = self._bytes(name)
+        runbook = parse(data, place, kinds())
+        missing = missing_targets(runbook, kinds(), self._deployment, marks_of(data, place))
+        if missing:
+            raise RunbookRefused(missing)
+        return data.decode()
+
+    def _bytes(self, name: str) -> tuple[str, bytes]:
+        own = self._folder / f"{name}.yaml" if self._folder else None
+        if own is not None and own.exists():
+            return str(own), own.read_bytes()
+        shipped = files("runbooks") / f"{name}.yaml"
+        return f"runbooks/{name}.yaml", shipped.read_bytes()
+
+
+def _is_runbook(name: str) -> bool:
+    return name.endswith(".yaml") and not name.endswith(".deployment.yaml")
+
+
+def lint_files(paths: Sequence[Path]) -> list[Finding]:
+    """Return every finding in *paths*. Raise OSError where one cannot be read."""
+    return [finding for path in paths for finding in lint(path.read_bytes(), str(path), kinds())]
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Return the deployment file. Raise SettingsRefused or RunbookRefused."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise SettingsRefused(
+            f"There is no deployment file {path}. Set SWITCHROOM_DEPLOYMENT to yours; docs/deployment.md shows one, "
+            "and `switchroom demo` needs none."
+        ) from None
+    deployment = parse_deployment(data, str(path))
+    parse_targets(_plain(deployment))
+    return deployment
+
+
+def _plain(deployment: Deployment) -> dict[str, object]:
+    return {section: {key: dict(target) for key, target in entries.items()} for section, entries in deployment.targets.items()}
+
+
+def open_existing(settings: Settings, *, read_only: bool = False) -> Store:
+    """Open the ledger of *settings*; the state directory is made where it is missing."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return open_store(settings.database(), read_only=read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """A running bot."""
+
+    desk: Desk
+    service: Service
+    store: Store
+    prober: HttpProber
+    control_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a bot is run: with which clock and scenario, and whether it starts a probe worker of its own."""
+
+    clock: Clock
+    scenario: m.Scenario | None = None
+    probes: bool = True
+    slack: SlackSettings | None = None
+
+
+@asynccontextmanager
+async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) -> AsyncIterator[Bot]:
+    """Run everything a bot is made of until the block ends. Raise StoreUnavailable when another bot holds the lease."""
+    async with AsyncExitStack() as stack:
+        store = await asyncio.to_thread(open_existing, settings)
+        stack.callback(store.close)
+        service = Service(store, plan.clock, SystemRolls(), __version__)
+        desk = Desk(service, store, deployment, FolderLibrary(deployment, settings.runbooks), plan.scenario)
+        await asyncio.to_thread(service.start, f"{socket.gethostname()}:{os.getpid()}")
+        stack.push_async_callback(asyncio.to_thread, service.stop)
+        prober = HttpProber(plan.clock, secrets.token_urlsafe(24))
+        url = await stack.enter_async_context(_listening(settings, desk, prober))
+        timer = ApsTimer(plan.clock)
+        stack.callback(timer.close)
+        ticking = Ticking(service, store, timer, prober, plan.clock)
+        prober.on_reading(ticking.took)
+        stack.push_async_callback(ticking.close)
+        if plan.slack is not None:
+            await stack.enter_async_context(_speaking(stack, desk, plan.slack))
+        await ticking.start()
+        if plan.probes:
+            await stack.enter_async_context(child("probes", "--state-dir", str(settings.state_dir)))
+        yield Bot(desk, service, store, prober, url)
+
+
+@asynccontextmanager
+async def _speaking(stack: AsyncExitStack, desk: Desk, slack: SlackSettings) -> AsyncIterator[None]:
+    runner = HttpRunner()
+    stack.push_async_callback(runner.close)
+    async with running_slack(desk, slack) as adapter:
+        urls = {key: str(target["url"]) for key, target in desk.deployment.targets.get("http", {}).items()}
+        outbox = Outbox(desk.service, desk.store, adapter.room, runner, urls)
+        delivering = asyncio.create_task(outbox.run(), name="outbox")
+        try:
+            yield
+        finally:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> AsyncIterator[str]:
+    """Open the control and probe ports on loopback, and say where in files that only their owner can read."""
+    token = secrets.token_urlsafe(24)
+    app = web.Application(client_max_size=1024 * 1024)
+    app.add_routes([*Control(desk, token).routes(), *prober.routes()])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    url = f"http://{host}:{port}"
+    write_private(settings.state_dir / CONTROL_FILE, {"url": url, "token": token})
+    write_private(settings.state_dir / PROBES_FILE, {"url": url, "token": prober.token})
+    try:
+        yield url
+    finally:
+        (settings.state_dir / CONTROL_FILE).unlink(missing_ok=True)
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `switchroom ...` as a child process until the block ends."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot.cli", *arguments)
+    try:
+        yield process
+    finally:
+        await end(process)
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask *process* to end; after five seconds, end it."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), 5)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def run_probes(settings: Settings, deployment: Deployment) -> None:
+    """Be a probe worker of the bot that runs on the same state directory, until cancelled."""
+    targets = parse_targets(_plain(deployment))
+    where = read_private(settings.state_dir / PROBES_FILE)
+    if where is None:
+        raise SettingsRefused(
+            f"There is no {settings.state_dir / PROBES_FILE}: no bot was started with this state directory. "
+            "Start one with `switchroom serve`, or name its directory with --state-dir."
+        )
+
+    async def take(tick: Tick, clock: Clock) -> Reading:
+        reading = await checks.take_tick(tick, targets, clock.now())
+        return reading.model_copy(update={"at": clock.now()})
+
+    try:
+        await ProbeWorker(where["url"], where["token"], take).run()
+    finally:
+        await checks.close_all()
+
+
+async def check_once(deployment: Deployment, tick: Tick) -> Reading:
+    """Take one probe now."""
+    try:
+        return await checks.take_tick(tick, parse_targets(_plain(deployment)), WallClock().now())
+    finally:
+        await checks.close_all()
+
+
+async def say_alone(settings: Settings, deployment: Deployment, body: Mapping[str, str]) -> tuple[bool, str]:
+    """No bot runs: take the lease, do one line, give the lease back. What must go out goes out with the next bot."""
+    store = await asyncio.to_thread(open_existing, settings)
+    try:
+        service = Service(store, WallClock(), SystemRolls(), __version__)
+        desk = Desk(service, store, deployment, FolderLibrary(deployment, settings.runbooks))
+        await asyncio.to_thread(service.start, f"{socket.gethostname()}:{os.getpid()}")
+        try:
+            return await speak(desk, body)
+        finally:
+            await asyncio.to_thread(service.stop)
+    finally:
+        store.close()
