@@ -8,9 +8,10 @@ that was away longer, or knew another room process, is told to read everything a
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from bot.room.answers import Json
 
@@ -59,7 +60,7 @@ class Feed:
 
     def follow(
         self, user: str, cursor: str, beat_s: float, beat: Callable[[], Json]
-    ) -> AsyncIterator[tuple[str, Event]]:
+    ) -> AsyncGenerator[tuple[str, Event]]:
         """
         Yield (cursor, event) for *user* from *cursor* on, and a `beat` when nothing happened for a while.
 
@@ -78,7 +79,7 @@ class Feed:
 
     async def _follow(
         self, user: str, start: int | None, beat_s: float, beat: Callable[[], Json], signal: asyncio.Event
-    ) -> AsyncIterator[tuple[str, Event]]:
+    ) -> AsyncGenerator[tuple[str, Event]]:
         told = self._number if start is None else start
         try:
             if start is None:
@@ -86,7 +87,7 @@ class Feed:
             yield self._mark(told), Event(told, "beat", beat(), None)
             while not self._closed:
                 signal.clear()
-                for event in [event for event in self._kept if event.number > told]:
+                for event in list(self._after(told)):
                     told = event.number
                     if event.is_for(user):
                         yield self._mark(told), event
@@ -98,6 +99,10 @@ class Feed:
                 yield self._mark(told), Event(told, "beat", beat(), None)
         finally:
             self._waiting.discard(signal)
+
+    def _after(self, number: int) -> Iterator[Event]:
+        first = self._kept[0].number if self._kept else 0
+        return islice(self._kept, max(0, number + 1 - first), None)
 
     def _mark(self, number: int) -> str:
         return f"{self.boot}-{number}"

@@ -17,6 +17,7 @@ The same small HTTP interface serves scripted people (`bot/room/person.py`). Eve
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,12 @@ class PageDoor:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         follow = self._room.feed.follow(user.id, cursor, self._room.config.timing.beat_s, self._hub.status)
         await stream.prepare(request)
-        try:
-            async for mark, event in follow:
-                body = json.dumps(event.body, ensure_ascii=False)
-                await stream.write(f"id: {mark}\nevent: {event.kind}\ndata: {body}\n\n".encode())
-        except ConnectionError:
-            pass  # the page is gone; it reads on from its cursor when it comes back
+        # a page that is gone reads on from its cursor when it comes back
+        async with aclosing(follow) as events:
+            with suppress(ConnectionError):
+                async for mark, event in events:
+                    body = json.dumps(event.body, ensure_ascii=False)
+                    await stream.write(f"id: {mark}\nevent: {event.kind}\ndata: {body}\n\n".encode())
         return stream
 
     # acting

@@ -5,7 +5,8 @@ Keeps Slack's rules about messages, threads, pins and ephemerals; who calls (the
 page) and how it arrives is not known here. A change is written first, then told to the pages.
 """
 
-import secrets
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -38,18 +39,30 @@ class Ephemeral:
 
 
 def with_ids(blocks: Iterable[Json]) -> list[Json]:
-    """Return *blocks* with the block and action ids that Slack makes up where none are given."""
-    return [_with_ids(dict(block)) for block in blocks]
+    """
+    Return *blocks* with the block and action ids that Slack makes up where none are given.
+
+    They follow from content and place, so that an update that changes one line leaves the rest of a page alone.
+    """
+    return [_with_ids(dict(block), f"{index}") for index, block in enumerate(blocks)]
 
 
-def _with_ids(block: Json) -> Json:
-    block.setdefault("block_id", secrets.token_urlsafe(4))
+def _with_ids(block: Json, place: str) -> Json:
+    block.setdefault("block_id", _made_up(block, place))
     for key in ("accessory", "element"):
         if isinstance(block.get(key), dict) and block[key].get("type") != "image":
-            block[key] = {"action_id": secrets.token_urlsafe(4), **block[key]}
+            block[key] = {"action_id": _made_up(block[key], place), **block[key]}
     if block.get("type") == "actions":
-        block["elements"] = [{"action_id": secrets.token_urlsafe(4), **element} for element in block["elements"]]
+        block["elements"] = [
+            {"action_id": _made_up(element, f"{place}.{index}"), **element}
+            for index, element in enumerate(block["elements"])
+        ]
     return block
+
+
+def _made_up(part: Json, place: str) -> str:
+    seed = f"{place} {json.dumps(part, sort_keys=True)}"
+    return hashlib.sha256(seed.encode()).hexdigest()[:8]
 
 
 class Workspace:

@@ -405,3 +405,19 @@ async def test_mrkdwn_is_shown_as_slack_shows_it(house: House) -> None:
     assert await page.evaluate(render, "```\na *b*\n```") == "<pre>a *b*</pre>"
     quoted = await page.evaluate(render, "&gt; said\nnot")
     assert quoted == '<blockquote><span class="line">said</span></blockquote><span class="line">not</span>'
+
+
+async def test_a_board_that_changes_under_a_click_does_not_swallow_it(house: House) -> None:
+    ts = await house.post_board()
+    page = await house.page("U0LENA")
+    pause = page.locator("#board").get_by_role("button", name="Pause steps")
+    await pause.hover()
+    await page.mouse.down()
+    changed = [{**BOARD[0], "text": {"type": "mrkdwn", "text": "✔ calm again"}}, BOARD[1]]
+    await house.client.chat_update(channel=ROOM, ts=ts, text="calm", blocks=changed)
+    async with page.expect_request("**/ui/click") as request:
+        await page.mouse.up()
+    sent = (await request.value).post_data_json
+    assert sent is not None
+    assert sent["action_id"] == "pause"
+    await expect(page.locator(".sheet")).to_contain_text("calm again")

@@ -58,7 +58,22 @@ function bag(map, channel) {
   return map.get(channel);
 }
 
+// While a finger or the mouse is down nothing is drawn: a board that changes under a click would swallow it.
+let held = false;
+let waiting = false;
+for (const name of ["pointerup", "pointercancel"]) {
+  addEventListener(name, () => {
+    held = false;
+    if (waiting) setTimeout(draw);
+  }, true);
+}
+addEventListener("pointerdown", () => {
+  held = true;
+}, true);
+
 function draw() {
+  waiting = held;
+  if (held) return;
   const channel = state.channels.get(state.current);
   if (!channel) return;
   const mark = channel.direct ? "" : "#";

@@ -93,12 +93,14 @@ export class Timeline {
     const old = this.drawn.get(key);
     if (old?.mark === mark) return old.node;
     const typing = old?.node.querySelector(".replier input");
+    const action = old?.node.contains(document.activeElement) ? document.activeElement.dataset.action : null;
     const node = make();
     const replier = node.querySelector?.(".replier input");
     if (typing && replier) {
       replier.value = typing.value;
       if (document.activeElement === typing) queueMicrotask(() => replier.focus());
     }
+    if (action) queueMicrotask(() => node.querySelector(`[data-action="${CSS.escape(action)}"]`)?.focus({ preventScroll: true }));
     if (!this.first && old === undefined) node.classList?.add("arrived");
     old?.node.remove();
     this.drawn.set(key, { mark, node });
