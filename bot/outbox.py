@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 #: So often a place may refuse an effect before it goes out as plain text; one more and it is parked.
 REFUSALS = 3
+#: After trouble of our own (nothing could be written), a place rests so long, in real seconds.
+TROUBLE_S = 1.0
 #: The board follows readings at most this often, in real seconds; Slack allows 50 updates a minute.
 BOARD_EVERY_S = 3.0
 _URGENCY: Mapping[Lane, int] = {lane: order for order, lane in enumerate(Lane)}
@@ -78,6 +80,7 @@ class Outbox:
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._maybe_sent: set[str] = set()
         self._resting: dict[str, float] = {}
+        self._answers: dict[str, dict[str, str]] = {}
         self._boards: set[str] = set()
         self._loop = asyncio.get_running_loop()
         service.on_commit(self._committed)
@@ -118,6 +121,8 @@ class Outbox:
             del self._busy[name]
         if not task.cancelled() and task.exception() is not None:
             log.error("delivery stopped", place=name, error=repr(task.exception()))
+            # Nothing was written: without a rest the same effect would be tried again at once, for ever.
+            self._resting[name] = self._loop.time() + TROUBLE_S
         self._wake.set()
 
     async def run(self) -> None:
@@ -173,8 +178,10 @@ class Outbox:
         except RoomRefused as refused:
             await self._refused(row, str(refused))
         else:
-            self._maybe_sent.discard(row.id)
+            # It is out; if that cannot be written now, the next try must look for it before posting again.
+            self._maybe_sent.add(row.id)
             await self._service.delivered(row.id, sent.key, sent.reference)
+            self._maybe_sent.discard(row.id)
 
     async def _refused(self, row: EffectRow, why: str) -> None:
         log.warning("effect refused", effect=row.id, kind=row.kind, why=why)
@@ -205,7 +212,10 @@ class Outbox:
         run = self._service.house.runs[row.run]
         state = run.steps[step_id]
         if state.status is StepStatus.RUNNING and state.attempt == int(attempt):
-            answer = await self._call(run, run.plan.step(step_id), state.key)
+            # Called once: when the report could not be written, the same answer is reported again.
+            if row.id not in self._answers:
+                self._answers[row.id] = await self._call(run, run.plan.step(step_id), state.key)
+            answer = self._answers[row.id]
             command = m.ReportStep.model_validate(
                 {"run": row.run, "step": step_id, "attempt": int(attempt), **answer}
             )
@@ -214,6 +224,7 @@ class Outbox:
             except Refused as refusal:
                 log.info("answer came too late", step=step_id, why=refusal.sentence)
         await self._service.delivered(row.id, row.id, "performed")
+        self._answers.pop(row.id, None)
 
     async def _call(self, run: RunState, step: Step, key: str) -> dict[str, str]:
         if step.do is None:

@@ -244,7 +244,8 @@ class Service:
                     self._ready.wait()
                 if not self._waiting:
                     return
-                asks = list(self._waiting)
+                # From here on a caller that stops waiting cannot cancel: setting a cancelled answer would end this thread.
+                asks = [ask for ask in self._waiting if ask.answer.set_running_or_notify_cancel()]
                 self._waiting.clear()
             self._commit(asks)
 
