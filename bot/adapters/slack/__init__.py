@@ -1,0 +1,1 @@
+"""Slack, or any server that speaks like it: what is heard there comes in, what must be said goes out."""
