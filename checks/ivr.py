@@ -15,7 +15,7 @@ from bot.core.model import Cell, Outcome
 from checks import Measured, NotMeasured, Params, Targets
 from checks.sip.call import Call, Progress
 from checks.sip.media import silence
-from checks.sip.verdict import LEAST_AUDIO_S, dialled, trunk_of, unanswered
+from checks.sip.verdict import LEAST_AUDIO_S, dialled, refuse_if_stalled, trunk_of, unanswered
 from checks.sound.fingerprint import Match, Prompts
 from checks.sound.prompts import read_recording, shipped_recordings
 from checks.sound.tone import audible_s
@@ -64,6 +64,8 @@ class IvrCheck:
             if not progress.answered:
                 return unanswered(progress, params.answer_within, name, moved=False)
             matches, listened = await self._listen(call, prompts)
+            if not self._known(matches) and not call.over:
+                refuse_if_stalled(call.media)
             return self._judge(call, matches, listened, name)
 
     async def _listen(self, call: Call, prompts: Prompts) -> tuple[list[Match], float]:

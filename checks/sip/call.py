@@ -129,6 +129,11 @@ class Call:
             raise NotMeasured(f"the trunk of {self._trunk.name} gave no response at all in {within:g} s")
         return self.progress
 
+    @property
+    def over(self) -> bool:
+        """True once the call has ended, whoever ended it."""
+        return self._placed().ended.is_set()
+
     async def hold(self, seconds: float) -> None:
         """Keep the call up with media, for *seconds* or until the far end ends it."""
         with suppress(TimeoutError):

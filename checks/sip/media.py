@@ -40,7 +40,13 @@ class Media:
     _pacer: Pacer = field(default_factory=Pacer)
     _sequence: int = field(default_factory=lambda: random.randrange(1 << 15))  # noqa: S311 - RFC 3550 wants it unlike, not secret
     _source: int = field(default_factory=lambda: random.randrange(1 << 32))  # noqa: S311 - as above
+    _began: float | None = None
     _enough: tuple[int, asyncio.Event] | None = None
+
+    @property
+    def due(self) -> int:
+        """How many packets should have gone out by now."""
+        return 0 if self._began is None else int((perf_counter() - self._began) / BEAT_S)
 
     def offer(self) -> str:
         """Return the SDP offer of this end."""
@@ -52,6 +58,7 @@ class Media:
         self._far = far
         self._payloads = payloads(self.tone, far.payload_type)
         if starting:
+            self._began = perf_counter()
             self._pacer.add(self._send_next)
 
     def close(self) -> None:

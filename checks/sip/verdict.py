@@ -6,13 +6,16 @@ that the trunk did not accept the probe, which is no statement about the service
 """
 
 from bot.core.model import Outcome
-from checks import Measured, Targets
+from checks import Measured, NotMeasured, Targets
 from checks.sip.call import Progress, Trunk
 from checks.sip.causes import NOT_FOUND, UNALLOCATED
+from checks.sip.media import Media
 from checks.targets import SipTrunk, secret, target
 from checks.units import limit, said
 
 LEAST_AUDIO_S = 0.1  #: of sound before a direction counts as heard: five packets
+
+_ON_TIME = 0.7  #: of our packets, below which silence proves nothing
 
 _BUSY = frozenset({486, 600})
 _OUR_ACCESS = frozenset({401, 407})
@@ -32,6 +35,17 @@ def dialled(progress: Progress) -> dict[str, str]:
     if progress.server:
         evidence["answered_by"] = progress.server[:80]
     return evidence
+
+
+def refuse_if_stalled(media: Media) -> None:
+    """
+    Raise NotMeasured where our own packets did not go out on time.
+
+    A probe on an overloaded machine hears nothing either; that must not read as a silent network.
+    """
+    due, sent = media.due, media.sent
+    if sent < due * _ON_TIME:
+        raise NotMeasured(f"this probe worker is too busy: {sent} of {due} audio packets sent on time")
 
 
 def unanswered(progress: Progress, within: float, origin: str, *, moved: bool) -> Measured:

@@ -39,7 +39,7 @@ def read_recording(file: str) -> Samples:
 @cache
 def shipped_recordings() -> Mapping[str, Samples]:
     """Return the recordings of the simulated carrier, by name."""
-    shipped = files("checks.carrier") / "prompts"
+    shipped = files("checks") / "carrier" / "prompts"
     return {
         entry.name.removesuffix(".ul"): read_ulaw(entry.read_bytes())
         for entry in sorted(shipped.iterdir(), key=lambda entry: entry.name)

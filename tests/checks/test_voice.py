@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 import pytest
 
 from bot.core.model import Cell, Outcome, Reading
-from checks import kinds
+from checks import NotMeasured, kinds
 from checks.carrier import Carrier
+from checks.sip.media import Media, silence
+from checks.sip.verdict import refuse_if_stalled
 from checks.voice import VoiceParams
 
 Take = Callable[..., Awaitable[Reading]]
@@ -79,12 +82,12 @@ async def test_a_404_to_a_number_that_never_moved_is_not_called_stale(carrier: C
 
 async def test_one_way_audio_fails_and_says_which_way(carrier: Carrier, take: Take) -> None:
     carrier.set_fault("one-way-audio:mno-b")
-    reading = await take("voice", cell(), carrier.targets)
+    reading = await take("voice", cell(), carrier.targets, audio_within="0.5s")
     to_us = await take("voice", cell(), carrier.targets, audio="to-us")
 
     assert reading.outcome is Outcome.FAIL
     assert reading.detail == (
-        "0.00 s of our audio came back, at least 0.1 s needed: one-way audio, "
+        "0.00 s of our audio came back in 0.5 s, at least 0.1 s needed: one-way audio, "
         "we hear them and they do not hear us (mno-b)"
     )
     assert reading.metrics["audio_received_s"] > 0.3
@@ -163,7 +166,8 @@ async def test_twenty_calls_at_once_are_all_measured_apart(carrier: Carrier, tak
 
 
 def test_the_service_limit_is_the_answer_and_the_hold() -> None:
-    assert VoiceParams(answer_within=10, hold=0.6).service_limit_s() == pytest.approx(10.6)
+    assert VoiceParams(answer_within=10, audio_within=2).service_limit_s() == 12
+    assert VoiceParams(answer_within=10, hold=5).service_limit_s() == 15
     assert VoiceParams(answer_within=10, audio="none").service_limit_s() == 10
     assert kinds()["voice"].Params is VoiceParams
 
@@ -172,3 +176,12 @@ async def no_calls(carrier: Carrier) -> None:
     async with asyncio.timeout(5):
         while carrier.calls:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
+
+
+def test_silence_on_an_overloaded_probe_is_not_the_networks_fault() -> None:
+    stalled = Media("127.0.0.1", silence(), sent=10)
+    stalled._began = perf_counter() - 1.0
+    with pytest.raises(NotMeasured, match=r"this probe worker is too busy: 10 of 5\d audio packets sent on time"):
+        refuse_if_stalled(stalled)
+    stalled.sent = 45
+    refuse_if_stalled(stalled)
