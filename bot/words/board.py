@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from bot.core.runbook import StepKind
-from bot.core.standing import word_for_back
+from bot.core.standing import missing_signatures, word_for_back
 from bot.core.state import House, RunState, RunStatus, StepStatus
 from bot.core.statistics import clopper_pearson_lower
 from bot.words import gist
 from bot.words.message import Block, Message, Press, buttons, message
-from bot.words.naming import BAD, GOOD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_title
+from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_title
 from bot.words.phrases import say
 from bot.words.safe import Said, cut, joined, said
 
@@ -48,8 +48,9 @@ def _lines(house: House, run: RunState, now: datetime) -> Iterator[Line]:
         yield Line(1, text)
     for text in gist.failing(run):
         yield Line(2, say("worth-knowing", symbol=WORSE_SOON, text=text))
-    yield Line(3, _with(GOOD, gist.working(run)))
-    if run.started_at is not None:
+    yield Line(3, gist.working(run, now))
+    yield Line(3, gist.waiting(run, now))
+    if run.started_at is not None and not run.status.over:
         yield Line(1, gist.customers(run, now))
     yield Line(2, _overrides(run))
     yield Line(2, _parked(house, run))
@@ -83,10 +84,6 @@ def _who_paused(run: RunState) -> Said:
     return people(run, [run.paused_by]) if run.paused_by in run.people else say("switchroom")
 
 
-def _with(symbol: str, text: Said) -> Said:
-    return say("worth-knowing", symbol=symbol, text=text) if text else text
-
-
 def _overrides(run: RunState) -> Said:
     if not run.overrides:
         return Said("")
@@ -118,7 +115,7 @@ def _doing_and_next(run: RunState, now: datetime) -> Said:
 def proof(run: RunState) -> Said:
     """Return what the clean checks prove, by Clopper and Pearson; nothing while a rule is met or cannot be told."""
     watched = any(step.kind is StepKind.WATCH for step, _ in gist.under_way(run))
-    if run.status is not RunStatus.RUNNING or not watched or gist.met(run) or gist.cannot_tell(run):
+    if run.status is not RunStatus.RUNNING or not watched or gist.met(run) or gist.cannot_tell(run) or run.overrides:
         return Said("")
     passed = sum(cell.passed for cell in run.cells.values() if not cell.control)
     judged = passed + sum(cell.failed for cell in run.cells.values() if not cell.control)
@@ -135,8 +132,10 @@ def _small(run: RunState, now: datetime) -> Said:
         return say("small-no-probe", run=run.run) if run.plan.checks else say("small-no-checks", run=run.run)
     late = (now - run.last_reading_at).total_seconds() > _STALE_S
     missed = say("missed", count=run.missed) if run.missed else ""
-    symbol = f"{WORSE_SOON} " if late else ""
-    return say("small-probe", symbol=symbol, ago=ago(now, run.last_reading_at), missed=missed, run=run.run)
+    heard = ago(now, run.last_reading_at)
+    if late:
+        return say("small-probe-late", symbol=WORSE_SOON, ago=heard, missed=missed, run=run.run)
+    return say("small-probe", ago=heard, missed=missed, run=run.run)
 
 
 def _fitting(lines: list[Line]) -> list[Said]:
@@ -155,7 +154,10 @@ def _row(run: RunState) -> tuple[Block, ...]:
     if not run.status.over:
         presses += [_decision(number) for number in [d.number for d in run.open_decisions][:3]]
     if run.status is RunStatus.OPENED:
-        presses += [Press(say("button-sign"), "say", "sign"), Press(say("button-start"), "say", "start")]
+        unsigned = bool(missing_signatures(run))
+        presses.append(
+            Press(say("button-sign"), "say", "sign") if unsigned else Press(say("button-start"), "say", "start")
+        )
     if run.status is RunStatus.RUNNING:
         if any(step.kind is StepKind.ROLL_CALL for step, _ in gist.under_way(run)):
             presses.append(Press(say("button-here"), "say", "here"))

@@ -14,7 +14,7 @@ from bot.core.runbook import OptionName
 from bot.core.state import DecisionState, House, RunState, StepStatus, VoteState
 from bot.words import gist
 from bot.words.evidence import gate_lines, resume_lines, trigger_lines
-from bot.words.message import Block, Message, Press, buttons, context, fitting, message, section
+from bot.words.message import TEXT_CHARS, Block, Message, Press, buttons, context, fitting, message, plain, section
 from bot.words.naming import (
     BAD,
     WORSE_SOON,
@@ -34,7 +34,6 @@ from bot.words.naming import (
 from bot.words.phrases import say
 from bot.words.safe import Said, joined, said
 
-_TEXT_CHARS = 3800
 _LONGEST_FIX_MIN = 20
 
 
@@ -43,7 +42,7 @@ def card(house: House, run: RunState, decision: DecisionState, now: datetime) ->
     if not decision.open:
         return message([record(run, decision, now)])
     groups = [list(group) for group in _groups(house, run, decision, now)]
-    text = "\n".join(fitting([line.replace("*", "") for group in groups for line in group], _TEXT_CHARS))
+    text = "\n".join(fitting([plain(line) for group in groups for line in group], TEXT_CHARS))
     blocks = tuple(section(group) for group in groups if group)
     return Message(text, (*blocks, *_row(run, decision), context(_small(run, decision))))
 
@@ -139,23 +138,21 @@ def _standing(run: RunState, decision: DecisionState, now: datetime) -> Iterator
             yield say("at-deadline-trigger", by=by)
         else:
             yield say("at-deadline", by=by)
-    yield say("needs", needs=_needs(decision))
+    same = {policy(offer.policy) for offer in decision.opened.offers}
+    if len(same) == 1:
+        yield say("same-letter", policy=next(iter(same)))
     given = [_vote(run, decision, vote, now) for vote in decision.votes.values()]
     yield say("given", given=listed(given, " · ") or say("none"))
+    needed: dict[Said, list[str]] = {}
     for letter, missing in gist.missing_for(run, decision):
-        yield say("missing-for", letter=letter, missing=missing or say("none"))
+        needed.setdefault(missing or say("none"), []).append(letter)
+    for missing, letters in needed.items():
+        yield say("missing-for", letter=joined("/", letters), missing=missing)
     if decision.opened.requester and any(offer.policy.not_requester for offer in decision.opened.offers):
         yield say("not-requester", person=run.name(decision.opened.requester))
     if decision.voided:
         voided = [say("voided-vote", person=run.name(person), cause=cause) for person, cause in decision.voided]
         yield say("voided", votes=listed(list(dict.fromkeys(voided)), "; "))
-
-
-def _needs(decision: DecisionState) -> Said:
-    words = {offer.letter: policy(offer.policy) for offer in decision.opened.offers}
-    if len(set(words.values())) == 1:
-        return say("same-letter", policy=next(iter(words.values())))
-    return joined(" · ", [say("needs-of", letter=letter, policy=who) for letter, who in words.items()])
 
 
 def _vote(run: RunState, decision: DecisionState, vote: VoteState, now: datetime) -> Said:

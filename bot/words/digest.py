@@ -10,13 +10,15 @@ from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bot.core.runbook import Digest
+from bot.core.runbook import Digest, StepKind
 from bot.core.state import DigestState, House, RunState
 from bot.words import gist
-from bot.words.message import Message, context, section
+from bot.words.message import Message, message
 from bot.words.naming import at, hour, listed, mark, option, rule_number, trigger_title
 from bot.words.phrases import say
-from bot.words.safe import Said, said
+from bot.words.safe import Said, joined, said
+
+_MOST_CHANGES = 6
 
 
 def _safe(value: object) -> object:
@@ -44,20 +46,19 @@ def digest(house: House, run: RunState, digest_id: str, now: datetime) -> Messag
         mark=mark(run),
         title=said(run.plan.title),
         at=at(run, now, now),
-        risk=worst.risk,
-        headline=worst.text,
+        headline=worst.text if worst.text.startswith(worst.risk) else joined(". ", [worst.risk, worst.text]),
         asked=[_asked(run, decision.number, now) for decision in run.open_decisions],
         customers=gist.customers(run, now),
         since=hour(run, _since(run, plan, now), now),
-        changes=list(_changes(run, _since(run, plan, now), now))[:6],
-        coming=gist.coming(run),
+        changes=_latest(run, _since(run, plan, now), now),
+        coming="" if gist.urgent(run) else gist.coming(run, commands=False),
         next=_next(run, plan, now),
     )
     lines = [Said(row) for row in text.splitlines() if row.strip()]
     small = say(
         "digest-small", position=house.position, criteria=Said(run.criteria_digest[:8]), scenario=_scenario(run)
     )
-    return Message("\n".join([*lines, small]), (section(lines), context(small)))
+    return message(lines, small)
 
 
 def _since(run: RunState, plan: Digest, now: datetime) -> datetime:
@@ -77,33 +78,39 @@ def _asked(run: RunState, number: int, now: datetime) -> Said:
     return say(
         "digest-asked",
         number=number,
-        by=gist.decide_by(run, decision, now),
+        by=gist.due(run, decision, now),
         options=Said(options.lower()),
         deciders=gist.deciding(decision),
     )
 
 
-def _changes(run: RunState, since: datetime, now: datetime) -> Iterator[Said]:
+def _latest(run: RunState, since: datetime, now: datetime) -> list[Said]:
+    """Return what changed after *since*, the oldest first; of many changes the latest ones."""
+    changes = sorted((change for change in _changes(run, now) if change[0] > since), key=lambda change: change[0])
+    return [text for _, text in changes[-_MOST_CHANGES:]]
+
+
+def _changes(run: RunState, now: datetime) -> Iterator[tuple[datetime, Said]]:
     for trigger in run.plan.triggers:
         met_at = run.triggers[trigger.id].met_at
-        if met_at is not None and met_at > since:
+        if met_at is not None:
             number = rule_number(run, trigger.id)
-            yield say("change-met", title=trigger_title(trigger), number=number, at=hour(run, met_at, now))
+            yield met_at, say("change-met", title=trigger_title(trigger), number=number, at=hour(run, met_at, now))
     for decision in run.decisions.values():
-        if decision.ended_at is not None and decision.ended_at > since and decision.decided is not None:
+        if decision.ended_at is not None and decision.decided is not None:
             offer = decision.offer(decision.decided.option.value)
             chosen = option(offer, decision) if offer else said(decision.decided.option.value)
             when = hour(run, decision.ended_at, now)
-            yield say("change-decided", number=decision.number, option=chosen, at=when)
+            yield decision.ended_at, say("change-decided", number=decision.number, option=chosen, at=when)
     for step in (*run.plan.steps, *run.plan.rollback):
         state = run.steps[step.id]
-        if state.ended_at is not None and state.ended_at > since:
-            yield say("change-step", step=step.name, status=state.status.value, at=hour(run, state.ended_at, now))
+        if state.ended_at is not None and step.kind is not StepKind.GATE:
+            status = state.status.value.replace("-", " ")
+            yield state.ended_at, say("change-step", step=step.name, status=status, at=hour(run, state.ended_at, now))
     for override in run.overrides:
-        if override.at > since:
-            yield say("change-override", number=override.number, at=hour(run, override.at, now))
-    if run.paused_at is not None and run.paused_at > since:
-        yield say("change-paused", at=hour(run, run.paused_at, now))
+        yield override.at, say("change-override", number=override.number, at=hour(run, override.at, now))
+    if run.paused_at is not None:
+        yield run.paused_at, say("change-paused", at=hour(run, run.paused_at, now))
 
 
 def _next(run: RunState, plan: Digest, now: datetime) -> Said:

@@ -20,6 +20,10 @@ from bot.core.standing import (
     missing_roles,
     missing_signatures,
     open_holes,
+    probing,
+    ready,
+    since_silent,
+    unmet_needs,
     word_for_back,
 )
 from bot.core.state import CellState, DecisionState, RunState, RunStatus, StepState, StepStatus
@@ -89,7 +93,7 @@ def _by_doubt(run: RunState, now: datetime) -> Iterator[Headline]:
     if failing:
         text = say("head-failing", checks=listed([check_name(check) for check in failing]))
         yield Headline(WORSE_SOON, text, say("risk-some"))
-    if open_holes(run) or coloured(run, Colour.UNMEASURED):
+    if open_holes(run) or silent(run, now):
         yield Headline(UNCLEAR, say("head-unmeasured"), say("risk-unclear"))
     for decision in run.open_decisions:
         yield Headline(WORSE_SOON, say("head-asked", number=decision.number), say("risk-none"))
@@ -141,14 +145,22 @@ def decide_by(run: RunState, decision: DecisionState, now: datetime) -> Said:
     return say("decide-by", by=by, left=rest)
 
 
+def due(run: RunState, decision: DecisionState, now: datetime) -> Said:
+    """Return until when *decision* wants an answer, to go behind its number; empty where it has no deadline."""
+    if decision.deadline is None:
+        return Said("")
+    by = at(run, decision.deadline, now)
+    return say("overdue", by=by) if decision.overdue else say("due", by=by)
+
+
 def urgent(run: RunState) -> tuple[DecisionState, ...]:
     """Return the open decisions that hold the run: about a rule, or about going back."""
     return tuple(d for d in run.open_decisions if d.opened.subject in {"trigger", "go-back"})
 
 
 def in_state(run: RunState, status: StepStatus) -> tuple[Step, ...]:
-    """Return the steps in that state, in the order of the plan, rollback steps last."""
-    return tuple(step for step in (*run.plan.steps, *run.plan.rollback) if run.steps[step.id].status is status)
+    """Return the steps in that state on the way the run is going now; none once it is over."""
+    return () if run.status.over else tuple(s for s in current_steps(run) if run.steps[s.id].status is status)
 
 
 def under_way(run: RunState) -> tuple[tuple[Step, StepState], ...]:
@@ -256,9 +268,9 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
             since=hour(run, hole.since, now),
             more=say("more-holes", count=len(holes) - 1) if len(holes) > 1 else "",
         )
-    silent = [c for c in coloured(run, Colour.UNMEASURED) if c.id not in {hole.check for hole in holes}]
-    if silent:
-        yield say("check-unmeasured", checks=listed([check_name(check) for check in silent]))
+    unheard = [check for check in silent(run, now) if check.id not in {hole.check for hole in holes}]
+    if unheard:
+        yield say("check-unmeasured", checks=listed([check_name(check) for check in unheard]))
     unclear = [t for t in cannot_tell(run) if t.when.check not in {hole.check for hole in holes}]
     if unclear:
         yield say(
@@ -268,28 +280,50 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
         )
 
 
+def silent(run: RunState, now: datetime) -> tuple[Check, ...]:
+    """Return the checks that say nothing now: their last verdicts are too old, or their probes broke."""
+    if not probing(run):
+        return ()
+    broken = {check.id for check in coloured(run, Colour.UNMEASURED)}
+    return tuple(check for check in run.plan.checks if check.id in broken or _old(run, check, now))
+
+
+def _old(run: RunState, check: Check, now: datetime) -> bool:
+    heard = [since_silent(run, check, cell) for cell in cells_of(run, check)]
+    return any(since is not None and now - since > check.hole_after for since in heard)
+
+
 def failing(run: RunState) -> Iterator[Said]:
     """Yield each failing check that no met rule speaks of; controls are told apart from what moved."""
     spoken = {trigger.when.check for trigger in met(run)}
     for check in coloured(run, Colour.FAILING):
         if check.id not in spoken:
             worst = max(cells_of(run, check), key=lambda cell: cell.failing)
-            yield say("check-failing", check=check_name(check), cell=cell_name(worst.cell), detail=worst.detail)
+            told = say("check-failing", check=check_name(check), cell=cell_name(worst.cell), detail=worst.detail)
+            yield joined(". ", [told, _accepted(run, check)])
     broken = [c for c in run.plan.checks if any(cell.failing >= 2 for cell in cells_of(run, c, controls=True))]
     if broken:
         yield say("controls-fail", checks=listed([check_name(check) for check in broken]))
 
 
-def working(run: RunState) -> Said:
-    """Return the checks that work with their numbers, and those not heard of, in one line; empty where none."""
-    good = [say("check-score", check=check_name(c), score=score(*tally(run, c))) for c in coloured(run, Colour.WORKING)]
-    waiting = [check_name(check) for check in coloured(run, Colour.WAITING)]
-    parts = []
-    if good:
-        parts.append(say("working", checks=listed(good, " · ")))
-    if waiting:
-        parts.append(say("waiting", checks=listed(waiting)))
-    return joined(" · ", parts)
+def _accepted(run: RunState, check: Check) -> Said:
+    """Return by which decision people went on with this failure, or that nobody had to decide."""
+    about = {trigger.id for trigger in run.plan.triggers if trigger.when.check == check.id}
+    numbers = [override.number for override in run.overrides if override.trigger in about]
+    return say("accepted-by", number=numbers[-1]) if numbers else say("no-decision-yet")
+
+
+def working(run: RunState, now: datetime) -> Said:
+    """Return the checks that work now, with their numbers, in one line; empty where there are none."""
+    heard = [check for check in coloured(run, Colour.WORKING) if check not in silent(run, now)]
+    good = [say("check-score", check=check_name(check), score=score(*tally(run, check))) for check in heard]
+    return say("working", symbol=GOOD, checks=listed(good, " · ")) if good else Said("")
+
+
+def waiting(run: RunState, now: datetime) -> Said:
+    """Return the checks that were not heard of yet, in one line; empty where there are none."""
+    unheard = [check_name(check) for check in coloured(run, Colour.WAITING) if check not in silent(run, now)]
+    return say("waiting", checks=listed(unheard)) if unheard and not run.status.over else Said("")
 
 
 def tally(run: RunState, check: Check, *, controls: bool = False) -> tuple[int, int]:
@@ -300,15 +334,19 @@ def tally(run: RunState, check: Check, *, controls: bool = False) -> tuple[int, 
 
 def customers(run: RunState, now: datetime) -> Said:
     """Return what subscribers feel, as far as the checks show it; contacts and top-ups are not known here."""
+    if run.status.over:
+        return say("customers-over")
     hit = [(check, _members_hit(run, check)) for check in coloured(run, Colour.FAILING)]
+    unclear = [check_name(check) for check in silent(run, now)]
     if hit:
         felt = listed([say("feels", check=check_name(check), where=where) for check, where in hit], "; ")
-        return say("customers-hit", felt=felt)
+        all_else = len(hit) + len(coloured(run, Colour.WORKING)) == len(run.plan.checks) and not unclear
+        return joined(". ", [say("customers-hit", felt=felt), say("all-else-works") if all_else else ""])
+    if unclear:
+        return say("customers-unclear", checks=listed(unclear))
     passed = sum(tally(run, check)[0] for check in run.plan.checks)
     if not passed or run.armed_at is None:
         return say("customers-unknown")
-    if unclear := [check_name(c) for c in coloured(run, Colour.UNMEASURED)]:
-        return say("customers-unclear", checks=listed(unclear))
     return say("customers-fine", count=passed, since=hour(run, run.armed_at, now))
 
 
@@ -322,19 +360,31 @@ def switch(run: RunState, now: datetime) -> Said:
     steps = [step for step in run.plan.steps if step.point_of_no_return]
     if run.status.over or run.started_at is None or not (run.plan.rollback or steps):
         return Said("")
+    if run.status is RunStatus.GOING_BACK:
+        done = sum(run.steps[step.id].status.settled for step in run.plan.rollback)
+        return say("back-progress", number=run.rollback or 0, done=done, all=len(run.plan.rollback))
     if run.no_return_at is None:
         return say("undo-possible", step=steps[0].name) if steps else say("undo-always")
-    detail = next((run.steps[step.id].detail for step in steps if run.steps[step.id].detail), "")
-    done = say("with-detail", detail=detail) if detail else ""
-    return say("no-return", at=hour(run, run.no_return_at, now), detail=done)
+    return say("no-return", state=_switched(run, steps, now))
+
+
+def _switched(run: RunState, steps: list[Step], now: datetime) -> Said:
+    """Return how far the switch is: sent is not switched."""
+    sent = next((step for step in steps if run.steps[step.id].attempt), None)
+    at_hour = hour(run, run.no_return_at or now, now)
+    if sent is None or not run.steps[sent.id].status.settled:
+        return say("switch-sent", at=at_hour)
+    detail = run.steps[sent.id].detail
+    return say("switch-done", at=at_hour, detail=say("with-detail", detail=detail) if detail else "")
 
 
 def window(run: RunState, now: datetime) -> Said:
     """Return the window of the switch while it matters; empty after the switch or without one."""
     if run.window_opens is None or run.window_closes is None or run.no_return or run.status.over:
         return Said("")
-    opens, closes = at(run, run.window_opens, now), at(run, run.window_closes, now)
+    closes = at(run, run.window_closes, now)
     if now < run.window_opens:
+        opens = hour(run, run.window_opens, now)
         return say("window-ahead", opens=opens, closes=closes, left=left(now, run.window_opens))
     if now < run.window_closes:
         return say("window-open", closes=closes, left=left(now, run.window_closes))
@@ -390,22 +440,35 @@ def _late(state: StepState) -> Said:
     return say("late") if state.late else Said("")
 
 
-def coming(run: RunState) -> Said:
-    """Return what comes next, with its owner and the command that starts it; empty where nothing does."""
+def coming(run: RunState, *, commands: bool = True) -> Said:
+    """Return what comes next and whose it is, with the *commands* that start it; empty where nothing does."""
     if run.status is RunStatus.OPENED:
-        return say("next-sign") if missing_signatures(run) else say("next-start")
-    if run.status.over:
+        return _before_start(run, commands=commands)
+    left_over = [step for step in current_steps(run) if run.steps[step.id].status is StepStatus.WAITING]
+    if not left_over or run.status.over:
         return Said("")
-    waiting = [step for step in current_steps(run) if run.steps[step.id].status is StepStatus.WAITING]
-    if not waiting:
-        return Said("")
-    nearest = next((step for step in waiting if all(run.steps[need].status.settled for need in step.needs)), waiting[0])
-    if nearest.kind is StepKind.GATE:
-        return say("next-gate", step=nearest.name, policy=policy(run.plan.approvals.go))
-    begins_itself = nearest.kind in {StepKind.WATCH, StepKind.ROLL_CALL} or nearest.start == "auto"
-    if begins_itself or run.status is RunStatus.GOING_BACK:
-        return say("next-itself", step=nearest.name)
-    return say("next-by-hand", step=nearest.name, owner=owner(nearest), id=nearest.id)
+    step = next((step for step in left_over if ready(run, step)), left_over[0])
+    gate = step.kind is StepKind.GATE
+    who = policy(run.plan.approvals.go) if gate else owner(step)
+    if not ready(run, step):
+        name = step.name if _begins_itself(step) and not gate else say("next-of", step=step.name, owner=who)
+        return say("next-after", step=name, needs=listed(unmet_needs(run, step)))
+    if not gate and (_begins_itself(step) or run.status is RunStatus.GOING_BACK):
+        return say("next-itself", step=step.name)
+    if gate or not commands:
+        return say("next-of", step=step.name, owner=who)
+    return say("next-by-hand", step=step.name, owner=who, id=step.id)
+
+
+def _before_start(run: RunState, *, commands: bool) -> Said:
+    missing = missing_signatures(run)
+    if not commands:
+        return say("next-signed-by", roles=slots(missing)) if missing else say("next-starts")
+    return say("next-sign") if missing else say("next-start")
+
+
+def _begins_itself(step: Step) -> bool:
+    return step.kind in {StepKind.WATCH, StepKind.ROLL_CALL} or step.start == "auto"
 
 
 def finished(run: RunState, now: datetime) -> Said:

@@ -85,8 +85,13 @@ def _button(run: str, number: int, press: Press) -> Block:
 def message(lines: Sequence[str], small: str = "", row: tuple[Block, ...] = ()) -> Message:
     """Return *lines* with small print below them and a row of buttons at the end."""
     shown = [*lines, *([small] if small else [])]
-    text = "\n".join(fitting([_BOLD.sub(r"\1", line) for line in shown], TEXT_CHARS))
+    text = "\n".join(fitting([plain(line) for line in shown], TEXT_CHARS))
     return Message(text, (section(lines), *((context(small),) if small else ()), *row))
+
+
+def plain(line: str) -> Said:
+    """Return *line* without its marks of bold type."""
+    return Said(_BOLD.sub(r"\1", line))
 
 
 def fitting(lines: Sequence[str], most_chars: int, most_lines: int = 1000) -> list[Said]:

@@ -156,7 +156,7 @@ def command_line(view: Mapping[str, Any]) -> str:
         case "continue":
             return f"decide {meta['args']} because {because}"
         case "reason":
-            return f"decide {_two(meta['args'])[0]} because {because}"
+            return f"reason {_two(meta['args'])[0]} {because}"
         case "fail":
             return f"fail {meta['args']} because {because}"
         case _:
