@@ -8,6 +8,7 @@ file, E2 the schema, E3 references, E4 meaning, E5 the deployment file; PB is th
 import difflib
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice
 
 
 class Code(StrEnum):
@@ -92,9 +93,13 @@ class Code(StrEnum):
 BINDING = frozenset({Code.NO_RETURN, Code.WINDOW, Code.SIGNATORIES})
 
 
-def near(word: str, known: Iterable[str]) -> str:
+#: The most words a misspelled one is compared with: nobody reads a list of more, and comparing is slow.
+MOST_COMPARED = 100
+
+
+def near(word: str, known: Iterable[str], most: int = MOST_COMPARED) -> str:
     """Return the remedy for a word that is not among *known*: the nearest one, or all of them."""
-    words = list(dict.fromkeys(known))
+    words = list(islice(dict.fromkeys(known), most))
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'

@@ -104,6 +104,7 @@ class Marks:
     place: str
     root: Node
     findings: list[Finding] = field(default_factory=list)
+    _told: set[tuple[int, int, Code]] = field(default_factory=set)
 
     def node(self, path: Path) -> Node:
         """Return the node at *path*, or the nearest one above it."""
@@ -117,8 +118,9 @@ class Marks:
 
     def report(self, node: Node, code: Code, message: str) -> None:
         """Add a finding at *node*, once per place and code; nothing about what is broken anyway."""
-        known = any((f.line, f.column, f.code) == (node.line, node.column, code) for f in self.findings)
-        if not node.broken and not known:
+        told = (node.line, node.column, code)
+        if not node.broken and told not in self._told:
+            self._told.add(told)
             self.findings.append(Finding(self.place, node.line, node.column, code, message))
 
     def report_at(self, path: Path, code: Code, message: str) -> None:
@@ -216,6 +218,8 @@ class _Reader:
             self._read_mapping(node, events, depth)
         elif isinstance(event, yaml.SequenceStartEvent):
             node.items = [self._node(item, events, depth + 1) for item in _until(events, yaml.SequenceEndEvent)]
+            for item in node.items:
+                self._refuse_null(item, "an item of this list")
         else:
             node.raw, node.scalar, node.quoted = event.value, event.value, not event.implicit[0]
             if event.implicit[0] and not unwanted:
@@ -254,9 +258,12 @@ class _Reader:
                     key, Code.DUPLICATE_KEY, f'"{key.raw}" is here twice (first in line {first.line}). Keep one.'
                 )
                 continue
-            if value.scalar is None and value.entries is None and value.items is None and not value.broken:
-                self._break(value, Code.NO_VALUE, f'"{key.raw}" has no value. Write one, or remove the key.')
+            self._refuse_null(value, f'"{key.raw}"')
             node.entries[key.raw] = (key, value)
+
+    def _refuse_null(self, node: Node, what: str) -> None:
+        if node.scalar is None and node.entries is None and node.items is None and not node.broken:
+            self._break(node, Code.NO_VALUE, f"{what} has no value. Write one, or remove it.")
 
     def _key(self, event: Any, events: Iterator[Any], depth: int) -> Node:
         if not isinstance(event, yaml.ScalarEvent):
@@ -324,8 +331,8 @@ def _until(events: Iterator[Any], end: type[Any]) -> Iterable[Any]:
 
 def _advice(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or "")
-    if "\\t" in problem or "tab" in problem:
-        return "Indent with spaces, not tabs."
+    if "cannot start any token" in problem:
+        return "Indent with spaces, not tabs, and put text that begins with %, @ or ` in quotes."
     if "mapping values are not allowed" in problem:
         return 'Put the text in quotes if it holds ": ".'
     return "Look at the quotes, brackets and indentation just before this place."

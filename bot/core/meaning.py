@@ -23,6 +23,8 @@ EMERGENCY = frozenset(
     "127 128 133 144 15 16 17 18 155 158 166 190 192 193 194 195 199 911 912 913 933 988 990 992 993 994 995 996 997 998 999 "
     "116000 116117 116123 18000".split()
 )
+#: Past this nobody meant a policy, and seating people costs more than it tells.
+_MOST_SLOTS = 60
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")
 _EVERYWHERE = {"id", "kind", "title", "needs", "owner"}
 _FIELDS: Mapping[str, set[str]] = {
@@ -72,7 +74,7 @@ def _check_zone(marks: Marks) -> ZoneInfo | None:
 def _near_zone(name: str) -> str:
     zones = sorted(available_timezones())
     lowered = {zone.lower(): zone for zone in zones} | {zone.lower().rpartition("/")[2]: zone for zone in zones}
-    remedy = near(name.lower()[:60], lowered)
+    remedy = near(name.lower()[:60], lowered, most=len(lowered))
     for spelled, zone in lowered.items():
         if remedy == f'Did you mean "{spelled}"?':
             return f'Did you mean "{zone}"?'
@@ -121,16 +123,16 @@ def _check_step(marks: Marks, path: Path, step: Node) -> None:
     if kind is None or kind not in _FIELDS:
         return
     if path[0] == "rollback" and kind not in {StepKind.MANUAL, StepKind.ACTION}:
-        message = f"a {kind} has no place in rollback: going back waits for nobody. Use manual or action."
+        message = f"{_a(kind)} has no place in rollback: going back waits for nobody. Use manual or action."
         marks.report_at((*path, "kind"), Code.MISPLACED, message)
-    homes = {name: owner for owner, names in _FIELDS.items() for name in names}
+    homes = {name for names in _FIELDS.values() for name in names}
     for name in step.entries or {}:
         if name in homes and name not in _FIELDS[kind] | _EVERYWHERE:
-            message = f'"{name}" has no place in a {kind}{within(marks, path)}. It belongs to a {_homes_of(name)}.'
+            message = f'"{name}" has no place in {_a(kind)}{within(marks, path)}. It belongs to {_homes_of(name)}.'
             marks.report(step.key(name) or step, Code.MISPLACED, message)
     for name, example in _WANTED.get(kind, {}).items():
         if step.at(name) is None:
-            marks.report(step, Code.INCOMPLETE_STEP, f'a {kind} needs "{name}"{within(marks, path)}. Write {example}')
+            marks.report(step, Code.INCOMPLETE_STEP, f'{_a(kind)} needs "{name}"{within(marks, path)}. Write {example}')
     if kind == StepKind.ROLL_CALL and step.at("roles") is not None and not step.sequence("roles"):
         marks.report_at(
             (*path, "roles"), Code.INCOMPLETE_STEP, "a roll-call of nobody. Name the roles that must answer."
@@ -139,8 +141,12 @@ def _check_step(marks: Marks, path: Path, step: Node) -> None:
     _check_secrets(marks, path, step.at("do"))
 
 
+def _a(kind: str) -> str:
+    return f"{'an' if kind == StepKind.ACTION else 'a'} {kind}"
+
+
 def _homes_of(name: str) -> str:
-    return " or ".join(str(kind) for kind, names in _FIELDS.items() if name in names)
+    return " or ".join(_a(kind) for kind, names in _FIELDS.items() if name in names)
 
 
 def _check_watch(marks: Marks, path: Path, step: Node) -> None:
@@ -241,6 +247,8 @@ def _check_policy(marks: Marks, path: Path, policy: Node, people: Mapping[str, S
     each = [people[item.raw] for item in policy.sequence("one_of_each") if item.raw in people]
     pool = {person for item in policy.sequence("of") for person in people.get(item.raw, ())}
     wanted = policy.at("any")
+    if not all(each) or len(each) > _MOST_SLOTS:
+        return
     possible = seats(each)
     if possible < len(each):
         message = f"{len(each)} different people must agree, and these roles have only {possible}. List more people or deputies."

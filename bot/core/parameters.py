@@ -72,7 +72,7 @@ def _check_with(marks: Marks, path: Path, check: Node, model: type[BaseModel]) -
     if not isinstance(parameters, Parameters):
         return
     if not parameters.has_condition():
-        message = f"nothing can make this check fail{within(marks, path)}. Give it a limit or a condition."
+        message = f"nothing can make it fail{within(marks, path)}. Give it a limit or a condition."
         marks.report_at(base, Code.NO_CONDITION, message)
     _check_timeout(marks, path, check, parameters.service_limit_s())
 

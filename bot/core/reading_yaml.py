@@ -68,9 +68,7 @@ def lint(data: bytes, place: str, kinds: Kinds) -> tuple[Finding, ...]:
 
 def marks_of(data: bytes, place: str) -> Marks:
     """Return where the values of *data* stand, for findings of others (the deployment, the playbook)."""
-    marks = read(data, place)
-    marks.findings.clear()
-    return marks
+    return Marks(place, read(data, place).root)
 
 
 def _read(data: bytes, place: str, kinds: Kinds) -> tuple[Runbook | None, Marks]:
@@ -98,7 +96,8 @@ def _is_told(marks: Marks, fault: Mapping[str, Any]) -> bool:
     """Return whether a fault of the schema was reported already, in better words or at a better place."""
     loc: Path = fault["loc"]
     if loc[0] == "triggers" and len(loc) >= 3 and loc[2] == "when":
-        return marks.node(loc[:3]).entries is not None and loc[3:4] not in {("check",), ("per",)}
+        when = marks.node(loc[:2]).at("when")
+        return when is not None and when.entries is not None and loc[3:4] not in {("check",), ("per",)}
     return fault["type"] == "missing" and _is_explained(loc)
 
 

@@ -98,9 +98,7 @@ def _policies(root: Node) -> Iterator[Node]:
 def _report_missing(marks: Marks, node: Node | None, code: Code, noun: str, known: Mapping[str, Node]) -> None:
     if node is None or not isinstance(node.scalar, str) or node.scalar in known:
         return
-    remedy = near(node.scalar, known)
-    for name, there in known.items():
-        remedy = remedy.replace(f'"{name}"?', f'"{name}" (line {there.line})?')
+    remedy = _with_line(near(node.scalar, known), known)
     marks.report(node, code, f'no {noun} "{node.scalar}" in this runbook. {remedy}')
 
 
@@ -142,9 +140,8 @@ def _check_checks(marks: Marks) -> None:
 
 
 def _with_line(remedy: str, known: Mapping[str, Node]) -> str:
-    for name, there in known.items():
-        remedy = remedy.replace(f'"{name}"?', f'"{name}" (line {there.line})?')
-    return remedy
+    name = remedy.removeprefix('Did you mean "').removesuffix('"?')
+    return f'Did you mean "{name}" (line {known[name].line})?' if name in known else remedy
 
 
 def _check_needs(marks: Marks, steps: Sequence[Node], others: Sequence[Node]) -> None:

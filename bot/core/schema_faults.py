@@ -76,24 +76,26 @@ def report_faults(
     skip: Callable[[Mapping[str, Any]], bool] = lambda _: False,
 ) -> None:
     """Report each fault of *error*, raised by *model* for the value at *base*, but those that *skip* says are told."""
-    faults = [
-        (fault, *_walk(marks, base, fault["loc"])) for fault in error.errors(include_url=False, include_context=True)
-    ]
-    for fault, path, beside in faults:
-        if not skip(fault) and (beside is None or _is_likely(marks.node(path), beside)):
+    before = len(marks.findings)
+    faults = [fault for fault in error.errors(include_url=False) if not skip(fault)]
+    for fault in faults:
+        path, union = _walk(marks, base, fault["loc"])
+        if union is None or _is_likely(marks.node(union[0]), union[1]):
             _report(marks, base, model, fault, path)
+    if faults and not marks.findings[before:] and not before:
+        # No branch of a union looked likely: better a clumsy sentence than none.
+        _report(marks, base, model, faults[0], _walk(marks, base, faults[0]["loc"])[0])
 
 
-def _walk(marks: Marks, base: Path, loc: tuple[str | int, ...]) -> tuple[Path, str | None]:
-    """Return the path that *loc* stands for in the file, and the first branch of a union on its way."""
-    path, branch = base, None
+def _walk(marks: Marks, base: Path, loc: tuple[str | int, ...]) -> tuple[Path, tuple[Path, str] | None]:
+    """Return the path that *loc* stands for in the file, and where on it a union branches, with the branch."""
+    path, union = base, None
     for step in loc:
-        node = marks.node(path)
-        if node.at(step) is not None:
+        if marks.node(path).at(step) is not None:
             path = (*path, step)
-        elif isinstance(step, str) and ("[" in step or step in _UNION_TAGS or "-" in step):
-            branch = branch or step
-    return path, branch
+        elif union is None and isinstance(step, str) and ("[" in step or step in _UNION_TAGS or "-" in step):
+            union = (path, step)
+    return path, union
 
 
 _UNION_TAGS = {"bool", "int", "float", "str", "Policy"}
