@@ -14,7 +14,7 @@ from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.room import RoomChannel, RoomConfig, RoomUser, RunningRoom, start_room
+from bot.room import RoomChannel, RoomConfig, RoomPerson, RoomUser, RunningRoom, start_room
 
 CHROMIUM = shutil.which("chromium") or ""
 pytestmark = pytest.mark.skipif(
@@ -421,3 +421,20 @@ async def test_a_board_that_changes_under_a_click_does_not_swallow_it(house: Hou
     assert sent is not None
     assert sent["action_id"] == "pause"
     await expect(page.locator(".sheet")).to_contain_text("calm again")
+
+
+@pytest.mark.parametrize("size", [LAPTOP, PHONE])
+async def test_new_messages_out_of_sight_are_announced(house: House, size: tuple[int, int]) -> None:
+    for number in range(4):
+        lines = "\n".join(f"line {number}.{line}" for line in range(20))
+        await house.client.chat_postMessage(channel=ROOM, text=lines)
+    page = await house.page("U0LENA", size)
+    await expect(page.locator("#newer")).to_be_hidden()
+    await page.locator(".message").first.scroll_into_view_if_needed()
+    await house.client.chat_postMessage(channel="C0EXEC", text="a digest elsewhere")
+    await page.get_by_label("1 new").wait_for()
+    async with RoomPerson(house.room.url, "U0NOOR") as noor:
+        await noor.say(ROOM, "the newest")
+    await page.get_by_role("button", name="New messages below").click()
+    await expect(page.get_by_text("the newest")).to_be_in_viewport()
+    await expect(page.locator("#newer")).to_be_hidden()

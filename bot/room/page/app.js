@@ -121,13 +121,19 @@ function drawBot() {
   const { connections, heard_s: silent } = state.bot;
   const down = connections === 0;
   const quiet = silent !== null && silent > 20;
-  const words = down ? ["bad", "✖", "Bot not connected"] : quiet ? ["warn", "▲", `Bot silent for ${Math.round(silent)} s`] : ["good", "✔", "Bot connected"];
+  const words = state.lost ? ["unknown", "?", "Room not reached"] : down ? ["bad", "✖", "Bot not connected"] : quiet ? ["warn", "▲", `Bot silent for ${Math.round(silent)} s`] : ["good", "✔", "Bot connected"];
   fill($("bot"), el("span", { class: "sym" }, words[1]), ` ${words[2]}`);
   const alarms = [];
   if (state.lost) alarms.push(`✖ This page lost the room at ${new Date(state.lost).toLocaleTimeString("en-GB")} and tries again. What you see may be old.`);
   else if (down) alarms.push("✖ The bot is not connected. Commands and buttons are not recorded until this bar is gone.");
   $("alarm").hidden = !alarms.length;
   if ($("alarm").textContent !== alarms.join(" ")) $("alarm").textContent = alarms.join(" ");
+}
+
+// whether the end of the channel is out of sight, in its own box or, on a phone, on the page
+function isAway() {
+  const end = $("timeline").lastElementChild?.getBoundingClientRect().bottom ?? 0;
+  return end - Math.min($("timeline").getBoundingClientRect().bottom, innerHeight) > 80;
 }
 
 function choose(channel) {
@@ -196,9 +202,8 @@ function take(kind, channel, message) {
     if (!state.channels.has(channel)) wire.reopen();
     return;
   }
-  const away = box.scrollHeight - box.scrollTop - box.clientHeight > 80;
   draw();
-  if (away && isNew && message.user !== context.me) $("newer").hidden = false;
+  if (isNew && message.user !== context.me && isAway()) $("newer").hidden = false;
   if (message.user === context.me || message.is_ephemeral) box.scrollTop = box.scrollHeight;
 }
 
@@ -290,10 +295,17 @@ $("newer").addEventListener("click", () => {
   $("timeline").lastElementChild?.scrollIntoView({ block: "end" });
   $("newer").hidden = true;
 });
-$("timeline").addEventListener("scroll", (event) => {
-  const box = event.target;
-  if (box.scrollHeight - box.scrollTop - box.clientHeight < 80) $("newer").hidden = true;
-});
+let low = true;
+for (const [node, name] of [[$("timeline"), "scroll"], [window, "scroll"]]) {
+  node.addEventListener(name, () => {
+    const box = $("timeline");
+    low = box.scrollHeight - box.scrollTop - box.clientHeight < 80;
+    if (!isAway()) $("newer").hidden = true;
+  });
+}
+new ResizeObserver(() => {
+  if (low) $("timeline").scrollTop = $("timeline").scrollHeight;
+}).observe($("timeline"));
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.target.closest("input, textarea, select, dialog")) {
     event.preventDefault();
