@@ -5,7 +5,7 @@ Questions about one run, answered with what was found. The deciding code asks th
 anything pass, and the words ask the same ones, so that the board cannot say what a gate would deny.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -112,11 +112,14 @@ def check_blocks(run: RunState, check: Check, last: timedelta, now: datetime) ->
     """Yield why *check* does not show enough: not measured, not passing, or a hole in the last *last*."""
     name = check.title or check.id
     for cell in cells_of(run, check):
-        if cell.decided is None:
+        if cell.decided_at is None:
             yield f"{name} {cell.cell}: not measured yet"
+        elif run.armed_at is not None and cell.decided_at < run.armed_at:
+            # The switch changed the network: what was measured before it proves nothing.
+            yield f"{name} {cell.cell}: not measured since {clock(run, run.armed_at)}"
         elif cell.decided is not Outcome.PASS:
             yield f"{name} {cell.cell}: {cell.detail or 'failing'}"
-        elif cell.decided_at is not None and now - cell.decided_at > check.hole_after:
+        elif now - cell.decided_at > check.hole_after:
             yield f"{name} {cell.cell}: no measurement since {clock(run, cell.decided_at)}"
     for hole in run.holes:
         if hole.check == check.id and (hole.until is None or hole.until > now - last):
@@ -124,14 +127,18 @@ def check_blocks(run: RunState, check: Check, last: timedelta, now: datetime) ->
             yield f"{name} {hole.cell}: no measurement from {clock(run, hole.since)} to {ended}"
 
 
-def forward_blocks(run: RunState) -> tuple[str, ...]:
-    """Return every reason why nothing may go forward now; empty when it may."""
+def forward_blocks(run: RunState, *, settling: str = "", resuming: bool = False) -> tuple[str, ...]:
+    """
+    Return every reason why nothing may go forward now; empty when it may.
+
+    *settling* is a step whose own doubt people are about to settle, *resuming* leaves out the pause itself.
+    """
     blocks: list[str] = []
     if run.status is not RunStatus.RUNNING:
         blocks.append({RunStatus.OPENED: "the run is not started", RunStatus.GOING_BACK: "the run is going back"}.get(
             run.status, "the run is over"
         ))
-    if run.paused is not None:
+    if run.paused is not None and not resuming:
         blocks.append(f"paused by {run.name(run.paused_by)}" + (f": {run.paused}" if run.paused else ""))
     blocks.extend(
         f"decision {decision.number} is open"
@@ -149,8 +156,11 @@ def forward_blocks(run: RunState) -> tuple[str, ...]:
     blocks.extend(
         f"step {run.plan.step(step_id).name!r} is in doubt"
         for step_id, state in run.steps.items()
-        if state.status is StepStatus.IN_DOUBT
+        if state.status is StepStatus.IN_DOUBT and step_id != settling
     )
+    unsigned = missing_signatures(run) if run.status is RunStatus.RUNNING else ()
+    if unsigned:
+        blocks.append(f"the criteria are not signed by {', '.join(' or '.join(slot) for slot in unsigned)}")
     return tuple(blocks)
 
 
@@ -166,15 +176,20 @@ def unmet_needs(run: RunState, step: Step) -> tuple[str, ...]:
 
 def missing_roles(run: RunState, step: Step) -> tuple[str, ...]:
     """Return the roles of a roll-call that nobody has answered for."""
-    return tuple(
-        role for role in step.roles if not any(person in run.present for person in run.plan.roles[role].everyone)
-    )
+    here = answered(run)
+    return tuple(role for role in step.roles if not any(person in here for person in run.plan.roles[role].everyone))
+
+
+def answered(run: RunState) -> Mapping[str, Utc]:
+    """Return who answered the roll call, and when: each roll call that is done begins a new one."""
+    calls = [run.steps[step.id].ended_at for step in run.plan.steps if step.kind is StepKind.ROLL_CALL]
+    since = max((ended for ended in calls if ended is not None), default=None)
+    return {person: at for person, at in run.present.items() if since is None or at > since}
 
 
 def missing_signatures(run: RunState) -> tuple[tuple[str, ...], ...]:
     """Return, for each signature still wanted, the roles that could give it; empty when all are there."""
-    signed = [person for person, _ in run.signatures.values()]
-    return count(run.plan.approvals.criteria, run.plan.roles, tuple(dict.fromkeys(signed)), None).missing
+    return count(run.plan.approvals.criteria, run.plan.roles, tuple(run.signers), None).missing
 
 
 def may_own(run: RunState, step: Step, person: str) -> bool:

@@ -215,6 +215,7 @@ class RunState(Value):
     window_opens: Utc | None = None
     window_closes: Utc | None = None
     signatures: Mapping[str, tuple[str, Utc]] = Field(default_factory=dict)  #: role -> (person, when)
+    signers: Mapping[str, Utc] = Field(default_factory=dict)  #: every person who signed; the policy counts these
     present: Mapping[str, Utc] = Field(default_factory=dict)
     steps: Mapping[str, StepState]
     cells: Mapping[str, CellState] = Field(default_factory=dict)

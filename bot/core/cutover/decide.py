@@ -19,7 +19,7 @@ from bot.core.errors import Reason, Refused
 from bot.core.model import Reading
 from bot.core.state import House
 
-#: Consequences of one order end; a plan that goes on longer than this goes round in circles.
+#: Consequences of one order end; a plan that goes on for more rounds than this goes round in circles.
 _MOST_CONSEQUENCES = 500
 
 
@@ -61,7 +61,7 @@ def settled(asked: Asked, events: list[m.Event]) -> list[m.Event]:
     """Return *events* and everything that follows from them, until nothing more does."""
     everything = list(events)
     state = asked.after(events)
-    while len(everything) < _MOST_CONSEQUENCES:
+    for _ in range(_MOST_CONSEQUENCES):
         more = follow(state)
         if not more:
             return everything

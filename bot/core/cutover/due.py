@@ -51,6 +51,7 @@ def _silences(run: RunState) -> Iterator[datetime]:
         check = run.plan.check(trigger.when.check)
         state = run.triggers[trigger.id]
         for member in run.plan.members(trigger):
-            last = state.tallies.get(member, Tally()).last_at or run.armed_at
-            if last is not None:
-                yield last + check.hole_after + _AFTER
+            tally = state.tallies.get(member, Tally())
+            for last in (tally.last_at or run.armed_at, tally.decided_at or run.armed_at):
+                if last is not None:
+                    yield last + check.hole_after + _AFTER

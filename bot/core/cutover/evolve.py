@@ -6,14 +6,14 @@ event that carries its numbers, so new code cannot change an old one.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import singledispatch
 from typing import Any, TypeVar
 
 from bot.core import messages as m
 from bot.core.model import Outcome, Reading
 from bot.core.reading_yaml import load
-from bot.core.runbook import OptionName, Runbook
+from bot.core.runbook import OptionName, Runbook, Step, Trigger
 from bot.core.standing import cell_key
 from bot.core.state import (
     CellState,
@@ -79,7 +79,9 @@ def observe(house: House, run_id: str, reading: Reading, position: int) -> House
             "last_position": position,
         }
     )
-    return house.model_copy(update={"position": position, "at": reading.at, "runs": {**house.runs, run_id: run}})
+    # A probe's clock may be behind ours: the ledger's time never goes back.
+    at = reading.at if house.at is None else max(house.at, reading.at)
+    return house.model_copy(update={"position": position, "at": at, "runs": {**house.runs, run_id: run}})
 
 
 def _observed(run: RunState, reading: Reading) -> CellState:
@@ -147,8 +149,8 @@ def _window(plan: Runbook) -> dict[str, Any]:
     if plan.window is None:
         return {}
     return {
-        "window_opens": plan.window.opens.replace(tzinfo=plan.zone),
-        "window_closes": plan.window.closes.replace(tzinfo=plan.zone),
+        "window_opens": plan.window.opens.replace(tzinfo=plan.zone).astimezone(UTC),
+        "window_closes": plan.window.closes.replace(tzinfo=plan.zone).astimezone(UTC),
     }
 
 
@@ -161,23 +163,67 @@ def arm(event: m.Event, run: RunState, seen: Seen) -> RunState:
 @arm.register
 def _(event: m.RunbookAmended, run: RunState, seen: Seen) -> RunState:
     plan = load(event.text.encode())
-    steps = {step.id: run.steps.get(step.id, StepState()) for step in (*plan.steps, *plan.rollback)}
-    triggers = {trigger.id: run.triggers.get(trigger.id, TriggerState()) for trigger in plan.triggers}
+    triggers = {trigger.id: _kept_trigger(run, trigger) for trigger in plan.triggers}
     update = {
         "plan": plan,
         "sha256": event.runbook_sha256,
         "criteria_digest": event.criteria_digest,
         "criteria": event.criteria,
         "signatures": run.signatures if event.kept else {},
-        "steps": steps,
+        "signers": run.signers if event.kept else {},
+        "steps": {step.id: _kept_step(run, step) for step in (*plan.steps, *plan.rollback)},
         "triggers": triggers,
+        "holes": _kept_holes(run, plan, seen.at),
+        "fix": run.fix if run.fix is not None and run.fix.trigger in triggers else None,
+        "digests": _kept_digests(run, plan, seen.at),
     }
-    return run.model_copy(update={**update, **_window(plan)})
+    if (plan.window, plan.timezone) != (run.plan.window, run.plan.timezone):
+        update |= _window(plan)
+    return run.model_copy(update=update)
+
+
+def _kept_step(run: RunState, step: Step) -> StepState:
+    """A watch under way that was made longer or shorter ends so much later or earlier."""
+    state = run.steps.get(step.id)
+    if state is None:
+        return StepState()
+    before = run.plan.step(step.id).for_
+    if state.until is None or before is None or step.for_ is None:
+        return state
+    return state.model_copy(update={"until": state.until + (step.for_ - before)})
+
+
+def _kept_trigger(run: RunState, trigger: Trigger) -> TriggerState:
+    """What one rule has counted means nothing to another rule; that it was met stays until people decide."""
+    state = run.triggers.get(trigger.id)
+    if state is None:
+        return TriggerState()
+    return state if run.plan.trigger(trigger.id).when == trigger.when else state.model_copy(update={"tallies": {}})
+
+
+def _kept_holes(run: RunState, plan: Runbook, at: datetime) -> tuple[Hole, ...]:
+    """A hole in a cell that is probed no more would never close."""
+    probed = {(check.id, cell.key) for check in plan.checks for cell in check.measured_cells()}
+    return tuple(
+        hole if hole.until is not None or (hole.check, hole.cell) in probed else hole.model_copy(update={"until": at})
+        for hole in run.holes
+    )
+
+
+def _kept_digests(run: RunState, plan: Runbook, at: datetime) -> Mapping[str, DigestState]:
+    if run.started_at is None:
+        return {}
+    return {digest.id: run.digests.get(digest.id) or DigestState(next_at=at + digest.every) for digest in plan.digests}
 
 
 @arm.register
 def _(event: m.CriteriaSigned, run: RunState, seen: Seen) -> RunState:
-    return run.model_copy(update={"signatures": _with(run.signatures, event.role, (event.person, seen.at))})
+    return run.model_copy(
+        update={
+            "signatures": _with(run.signatures, event.role, (event.person, seen.at)),
+            "signers": _with(run.signers, event.person, seen.at),
+        }
+    )
 
 
 @arm.register

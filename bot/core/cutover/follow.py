@@ -179,9 +179,9 @@ def _late(asked: Asked) -> list[m.Event]:
 
 
 def _over(run: RunState) -> list[m.Event]:
-    if run.status is RunStatus.RUNNING and all(run.steps[step.id].status.settled for step in run.plan.steps):
-        return [m.RunCompleted(run=run.run)]
-    return []
+    """A run is complete only in calm: no rule met, no decision open, nobody fixing, not paused."""
+    every_step = all(run.steps[step.id].status.settled for step in run.plan.steps)
+    return [m.RunCompleted(run=run.run)] if every_step and not forward_blocks(run) else []
 
 
 def _digests(asked: Asked) -> list[m.Event]:

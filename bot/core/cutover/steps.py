@@ -14,6 +14,7 @@ from bot.core.errors import Reason, Refused
 from bot.core.reading_yaml import load
 from bot.core.runbook import Runbook, Step, StepKind
 from bot.core.standing import (
+    answered,
     clock,
     current_steps,
     decision_for,
@@ -73,8 +74,9 @@ def amend(asked: Asked, command: m.Amend) -> list[m.Event]:
     if not command.reason.strip():
         raise Refused(Reason.BAD_ARGUMENT, "Not changed: a reason is required. /cutover amend RUNBOOK because ...")
     plan = load(command.text.encode())
-    gone = [step for step, state in run.steps.items() if state.attempt and step not in {s.id for s in plan.steps}]
-    if plan.runbook != run.plan.runbook or (gone and run.status is not RunStatus.GOING_BACK):
+    kept = {step.id for step in (*plan.steps, *plan.rollback)}
+    gone = [step for step, state in run.steps.items() if state.attempt and step not in kept]
+    if plan.runbook != run.plan.runbook or gone:
         raise Refused(
             Reason.BAD_ARGUMENT,
             "Not changed: the new text must be the same runbook and keep every step that has begun"
@@ -109,7 +111,9 @@ def sign(asked: Asked, command: m.Sign) -> list[m.Event]:
     if not wanted:
         needed = ", ".join(run.plan.approvals.criteria.roles)
         raise Refused(Reason.NOT_YOUR_ROLE, f"Not signed: the criteria are signed by {needed}, and you fill none of them.")
-    fresh = [role for role in wanted if role not in run.signatures]
+    # Where one person signed for two roles, one of the two still wants somebody else.
+    open_roles = {role for slot in missing_signatures(run) for role in slot} if asked.person not in run.signers else set()
+    fresh = [role for role in wanted if role not in run.signatures or role in open_roles]
     if not fresh:
         signed = ", ".join(f"{role} by {run.name(run.signatures[role][0])}" for role in wanted)
         raise Refused(Reason.ALREADY, f"Signed before: {signed}.")
@@ -128,8 +132,6 @@ def start(asked: Asked, command: m.Start) -> list[m.Event]:
         return _ask_again(asked, run, step)
     if state.status is not StepStatus.WAITING:
         raise Refused(Reason.ALREADY, _stands(run, step))
-    if step not in current_steps(run):
-        raise Refused(Reason.WRONG_STATE, f"Not started: {step.name!r} is not part of what is going on now.")
     _forward(asked, run, step)
     return [begin(run, step)]
 
@@ -161,13 +163,15 @@ def begin(run: RunState, step: Step) -> m.StepStarted:
 
 
 def _forward(asked: Asked, run: RunState, step: Step) -> None:
-    """Raise Refused unless nothing blocks *step* from starting now."""
+    """Raise Refused unless nothing blocks *step* from starting now. Its own doubt does not: people settle it by a retry."""
+    if step not in current_steps(run):
+        raise Refused(Reason.WRONG_STATE, f"Not started: {step.name!r} is not part of what is going on now.")
     unmet = unmet_needs(run, step)
     if unmet:
         raise Refused(Reason.NOT_READY, f"Not started: {step.name!r} waits for {', '.join(unmet)}.")
     if run.status is RunStatus.GOING_BACK:
         return
-    blocks = forward_blocks(run)
+    blocks = forward_blocks(run, settling=step.id)
     if blocks:
         raise Refused(Reason.NOT_READY, f"Not started: {'; '.join(blocks)}.")
     opens, closes = run.window_opens, run.window_closes
@@ -226,6 +230,8 @@ def skip(asked: Asked, command: m.Skip) -> list[m.Event]:
         raise Refused(Reason.BAD_ARGUMENT, f"Not skipped: a reason is required. /cutover skip {step.id} because ...")
     if run.steps[step.id].status.settled or run.steps[step.id].status is StepStatus.RUNNING:
         raise Refused(Reason.ALREADY, _stands(run, step))
+    if step not in current_steps(run):
+        raise Refused(Reason.WRONG_STATE, f"Not skipped: {step.name!r} is not part of what is going on now.")
     return [m.StepSkipped(run=run.run, step=step.id, reason=command.reason)]
 
 
@@ -251,10 +257,12 @@ def retry(asked: Asked, command: m.Retry) -> list[m.Event]:
     state = run.steps[step.id]
     if state.status not in {StepStatus.FAILED, StepStatus.IN_DOUBT}:
         raise Refused(Reason.WRONG_STATE, f"Nothing was done: {_stands(run, step)}")
-    others = tuple(block for block in forward_blocks(run) if "in doubt" not in block)
-    if run.status is RunStatus.RUNNING and others:
-        raise Refused(Reason.NOT_READY, f"Not retried: {'; '.join(others)}.")
-    return [begin(run, step)]
+    _forward(asked, run, step)
+    again = begin(run, step)
+    if state.status is StepStatus.IN_DOUBT:
+        # Nobody knows whether the target has it: with the same key it does the work once at most.
+        return [again.model_copy(update={"key": state.key})]
+    return [again]
 
 
 def report(asked: Asked, command: m.ReportStep) -> list[m.Event]:
@@ -281,13 +289,18 @@ def doubt(run: RunState, step: Step, why: str) -> m.StepInDoubt:
 
 
 def recover(run: RunState) -> list[m.Event]:
-    """After a restart: an action cut in mid-call is sent again only if repeatable, else it is in doubt."""
+    """
+    After a restart: an action cut in mid-call is sent again only if repeatable, else it is in doubt.
+
+    An action of the way forward is never sent again once the run is going back.
+    """
     events: list[m.Event] = []
-    for step in current_steps(run):
+    current = current_steps(run)
+    for step in (*run.plan.steps, *run.plan.rollback):
         state = run.steps[step.id]
         if step.kind is not StepKind.ACTION or state.status is not StepStatus.RUNNING:
             continue
-        if step.repeatable:
+        if step.repeatable and step in current:
             events.append(m.StepStarted(run=run.run, step=step.id, attempt=state.attempt + 1, key=state.key))
         else:
             events.append(doubt(run, step, "switchroom was restarted before the answer came"))
@@ -297,7 +310,7 @@ def recover(run: RunState) -> list[m.Event]:
 def here(asked: Asked, command: m.Here) -> list[m.Event]:
     """A person answers the roll call."""
     run = asked.not_over(asked.by_role("answering the roll call"))
-    if asked.person in run.present:
+    if asked.person in answered(run):
         raise Refused(Reason.ALREADY, f"You answered the roll call at {clock(run, run.present[asked.person])}.")
     return [m.PersonPresent(run=run.run, person=asked.person, roles=asked.roles)]
 

@@ -102,6 +102,7 @@ def cast(asked: Asked, command: m.CastVote) -> list[m.Event]:
     """A person chooses one option of one decision."""
     run = asked.by_role("voting")
     decision = _open_decision(asked, run, command.number)
+    asked.not_over(run)
     offer = decision.offer(command.option)
     if offer is None:
         letters = ", ".join(f"{o.letter} ({o.option.value})" for o in decision.opened.offers)
@@ -113,7 +114,8 @@ def cast(asked: Asked, command: m.CastVote) -> list[m.Event]:
     if offer.option in FORWARD:
         _nothing_blocks(asked, run, decision)
     earlier = decision.votes.get(asked.person)
-    if earlier is not None and earlier.option is offer.option and earlier.owner == command.owner:
+    minutes = until.total_seconds() / 60 if until else 0
+    if earlier and (earlier.option, earlier.owner, earlier.minutes) == (offer.option, command.owner, minutes):
         raise Refused(Reason.ALREADY, f"Your vote for {offer.letter} was counted at {clock(run, earlier.at)}. Nothing changed.")
     vote = m.VoteCast(
         run=run.run,
@@ -121,7 +123,7 @@ def cast(asked: Asked, command: m.CastVote) -> list[m.Event]:
         person=asked.person,
         option=offer.option,
         owner=command.owner,
-        minutes=until.total_seconds() / 60 if until else 0,
+        minutes=minutes,
     )
     events: list[m.Event] = [vote]
     if command.reason.strip():
@@ -211,7 +213,7 @@ def _nothing_blocks(asked: Asked, run: RunState, decision: DecisionState) -> Non
         case "gate":
             blocks = gate_blocks(run, run.plan.step(decision.opened.about), asked.now)
         case "resume":
-            blocks = tuple(block for block in forward_blocks(run) if not block.startswith("paused"))
+            blocks = forward_blocks(run, resuming=True)
         case _:
             pass
     if blocks:
@@ -316,6 +318,11 @@ def _wrong_word(run: RunState) -> str:
 def pause(asked: Asked, command: m.Pause) -> list[m.Event]:
     """Stop going forward. One click by anyone with a role."""
     run = asked.going("pausing")
+    if run.status is RunStatus.GOING_BACK:
+        raise Refused(
+            Reason.WRONG_STATE,
+            f"Nothing was paused: the run is going back, by decision {run.rollback}, and a pause stops only going forward.",
+        )
     if run.paused is not None:
         raise Refused(Reason.ALREADY, f"Paused already, by {run.name(run.paused_by)} at {clock(run, run.paused_at or asked.now)}.")
     return [m.Paused(run=run.run, reason=command.reason)]
@@ -324,7 +331,7 @@ def pause(asked: Asked, command: m.Pause) -> list[m.Event]:
 def resume(asked: Asked, command: m.Resume) -> list[m.Event]:
     """Ask to go forward again; the policy of `resume` decides."""
     run = asked.going("resuming")
-    if run.paused is None:
+    if run.paused is None or run.status is RunStatus.GOING_BACK:
         raise Refused(Reason.ALREADY, "Nothing was done: the run is not paused.")
     asking = next((d for d in run.open_decisions if d.opened.subject == "resume"), None)
     if asking is not None:
@@ -345,4 +352,11 @@ def postpone(asked: Asked, command: m.Postpone) -> list[m.Event]:
         raise Refused(Reason.TOO_LATE, f"Not postponed: the switch began at {clock(run, run.no_return_at)}. To go back: /cutover port-back")
     if not asked.now < command.opens < command.closes:
         raise Refused(Reason.BAD_ARGUMENT, "Not postponed: the new window must open in the future and close after it opens.")
+    opens, closes = run.window_opens, run.window_closes
+    if opens and closes and (command.opens < opens or command.closes - command.opens > closes - opens):
+        raise Refused(
+            Reason.BAD_ARGUMENT,
+            f"Not postponed: the window moves to a later time and stays as long as it was signed, "
+            f"{span(int((closes - opens).total_seconds()))} at most. Anything else is a change: /cutover amend",
+        )
     return [m.Postponed(run=run.run, opens=command.opens, closes=command.closes, reason=command.reason)]

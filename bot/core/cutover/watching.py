@@ -4,7 +4,8 @@ Decide what readings and silence mean: criteria met, checks turned, holes opened
 A reading never starts, stops or rolls back anything by itself: it makes a criterion met, and people decide.
 """
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 
 from bot.core import messages as m
 from bot.core.cutover.asked import Asked
@@ -26,6 +27,9 @@ from bot.core.standing import (
 from bot.core.state import Hole, RunState, RunStatus, StepStatus
 from bot.core.triggers import Judgement, Tally, Verdict
 
+#: A reading may be dated so far ahead of us: dated later, it would hide a silence.
+_AHEAD = timedelta(seconds=2)
+
 
 def accept(asked: Asked, tick: Tick, reading: Reading, epoch: int) -> None:
     """Raise Refused unless *reading* answers *tick* of a run that is being probed, under our lease."""
@@ -34,7 +38,15 @@ def accept(asked: Asked, tick: Tick, reading: Reading, epoch: int) -> None:
         raise Refused(Reason.WRONG_STATE, f"The reading was taken under lease {epoch}; this is lease {asked.house.epoch}.")
     if not probing(run):
         raise Refused(Reason.WRONG_STATE, f"Run {run.run} is not being probed; the reading is not counted.")
-    if (tick.check, tick.cell) != (reading.check, reading.cell):
+    if not any(check.id == tick.check and tick.cell in check.all_cells() for check in run.plan.checks):
+        raise Refused(Reason.WRONG_STATE, f"{tick.check} {tick.cell.key} is no longer measured in run {run.run}.")
+    if reading.at > asked.now + _AHEAD:
+        raise Refused(
+            Reason.BAD_ARGUMENT, f"The reading of {reading.check} is dated {reading.at:%H:%M:%S} UTC, and it is {asked.now:%H:%M:%S}."
+        )
+    if not all(math.isfinite(value) for value in reading.metrics.values()):
+        raise Refused(Reason.BAD_ARGUMENT, f"The reading of {reading.check} holds a metric that is not a finite number.")
+    if (tick.run, tick.check, tick.cell) != (run.run, reading.check, reading.cell):
         raise Refused(Reason.BAD_ARGUMENT, f"The reading is of {reading.check} {reading.cell.key}, the tick of {tick.check}.")
 
 
@@ -264,11 +276,16 @@ def missed_while_down(run: RunState, now: datetime) -> list[m.Event]:
 def proven_fixed(run: RunState, trigger: Trigger, now: datetime) -> bool:
     """Return whether every member that had met *trigger* is measured since, not met, and passing in each cell."""
     check = run.plan.check(trigger.when.check)
+    since = run.decisions[run.fix.number].ended_at if run.fix is not None else None
     for member in run.triggers[trigger.id].met:
         if judgement(run, trigger, member, now).verdict is not Verdict.NOT_MET:
             return False
         cells = [cell for cell in check.measured_cells() if trigger.when.member_of(cell) == member]
         states = [run.cells.get(cell_key(check.id, cell.key)) for cell in cells]
-        if any(state is None or state.decided is not Outcome.PASS for state in states):
+        if any(state is None or state.decided is not Outcome.PASS or _before(state.decided_at, since) for state in states):
             return False
     return True
+
+
+def _before(at: datetime | None, since: datetime | None) -> bool:
+    return at is None or (since is not None and at < since)
