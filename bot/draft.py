@@ -103,9 +103,13 @@ class Draft:
     def mark(self) -> "Draft":
         """Return what `back_to` needs to forget everything decided after now."""
         kept = copy(self)
-        kept.batch = Batch(**{name: list(getattr(self.batch, name)) for name in Batch.__dataclass_fields__})
-        kept._records = list(self._records)
-        kept._streams = dict(self._streams)
+        kept.__dict__.update(
+            batch=Batch(**{name: list(getattr(self.batch, name)) for name in Batch.__dataclass_fields__}),
+            _records=list(self._records),
+            _streams=dict(self._streams),
+            _seen_commands=dict(self._seen_commands),
+            _ended_ticks=set(self._ended_ticks),
+        )
         return kept
 
     def back_to(self, mark: "Draft") -> None:
@@ -132,6 +136,8 @@ class Draft:
             self._settle(inbox, "refused")
             return refusal
         before = len(self._records)
+        if isinstance(order.command, m.RecordReading | m.RecordMiss):
+            self._ended_ticks.add(order.command.tick.id)
         if isinstance(order.command, m.RecordReading) and decision.reading is not None:
             self._add_reading(order.command, decision.reading)
         if isinstance(order.command, m.RecordMiss):
@@ -166,7 +172,6 @@ class Draft:
         tick = command.tick.id
         if tick in self._ended_ticks or tick in self._store.ended_ticks((tick,)):
             raise Refused(Reason.DUPLICATE, f"The measurement of {command.tick.scheduled_at} has its record already.")
-        self._ended_ticks.add(tick)
 
     def _settle(self, inbox: str | None, how: str) -> None:
         if inbox is not None:

@@ -13,14 +13,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
 
 from bot.core import messages as m
 from bot.core.cutover import next_due
-from bot.core.errors import Refused, StaleEpoch, StoreUnavailable, SwitchroomError
+from bot.core.errors import Refused, StaleEpoch, StoreUnavailable
 from bot.core.model import MACHINE, Actor, Tick, Utc, Via
 from bot.core.ports import Clock, InboxRow, Store
 from bot.core.state import House
 from bot.draft import Draft, Fold, Record, Rolls, restore, snapshot_of
+
+log = structlog.get_logger()
+_Heard = TypeVar("_Heard")
 
 #: How many records may pass before the folded state is kept again.
 SNAPSHOT_EVERY = 5000
@@ -108,7 +114,11 @@ class Service:
     def start(self, owner: str) -> Done:
         """Take the lease, fold the ledger, write that we are here. Blocks. Raise StoreUnavailable if held."""
         self.epoch = self._store.acquire(owner)
-        self._fold = restore(self._store, self._software)
+        try:
+            self._fold = restore(self._store, self._software)
+        except BaseException:
+            self._store.release()
+            raise
         self._kept_at = self._fold.house.position
         self.started_at = self._fold.house.position
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
@@ -191,11 +201,17 @@ class Service:
 
         If the listener gave it up meanwhile, the row that landed is withdrawn.
         """
-        fresh = await asyncio.wrap_future(self._submit(lambda draft: draft.receive(inbound.row)))
-        if not inbound.recorded():
-            await asyncio.wrap_future(self._submit(lambda draft: draft.settle(inbound.row.key, "withdrawn")))
-            return False
-        return bool(fresh)
+        landed = self._submit(lambda draft: draft.receive(inbound.row))
+        # In the writer, not here: the listener that gave up may have cancelled this wait.
+        landed.add_done_callback(lambda answer: self._landed(inbound, answer))
+        fresh = await asyncio.wrap_future(landed)
+        return bool(fresh) and inbound.recorded()
+
+    def _landed(self, inbound: Inbound, answer: "Future[object]") -> None:
+        """Claim a row that was just written; one that was given up is withdrawn. One that came before is not ours."""
+        written = not answer.cancelled() and answer.exception() is None and answer.result() is True
+        if written and not inbound.recorded():
+            self._submit(lambda draft: draft.settle(inbound.row.key, "withdrawn"))
 
     async def settle(self, key: str, how: str) -> None:
         """Write that an inbox row is dealt with, where nothing else is written for it."""
@@ -258,7 +274,7 @@ class Service:
             answers = [self._answer(ask, draft) for ask in asks]
             if not draft.empty:
                 self._store.commit(draft.batch)
-        except SwitchroomError as error:
+        except Exception as error:  # noqa: BLE001 - the writer outlives every fault: it is told, and memory folded again
             self._dropped(asks, error)
             return
         self._fold = draft.fold()
@@ -274,28 +290,35 @@ class Service:
         mark = draft.mark()
         try:
             return ask.work(draft)
-        except SwitchroomError:
+        except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - it is handed to the one who asked, and the rest is written
             draft.back_to(mark)
             return error
 
-    def _dropped(self, asks: list[_Ask], error: SwitchroomError) -> None:
+    def _dropped(self, asks: list[_Ask], error: Exception) -> None:
         """The transaction failed: what memory holds may be wrong, so it is folded again."""
-        trouble = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error))
+        trouble = error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error) or repr(error))
+        if isinstance(error, StaleEpoch):
+            with self._ready:
+                self._stopping = True
         try:
             self._fold = restore(self._store, self._software)
-        except SwitchroomError:
+        except Exception:  # noqa: BLE001 - whatever it is, the next commit tries again
             self._fold = None
         if not self._failing:
             self._failing = True
             for call in self._trouble:
-                call(str(trouble))
+                self._tell(call, str(trouble))
         for ask in asks:
             ask.answer.set_exception(trouble)
-        if isinstance(error, StaleEpoch):
-            with self._ready:
-                self._stopping = True
+
+    def _tell(self, call: Callable[[_Heard], None], heard: _Heard) -> None:
+        """A listener that fails (its loop has gone) must not take the writer with it."""
+        try:
+            call(heard)
+        except Exception:
+            log.exception("a listener of the ledger failed", listener=repr(call))
 
     def _told(self, draft: Draft) -> None:
         if draft.empty:
@@ -303,10 +326,10 @@ class Service:
         if self._failing:
             self._failing = False
             for trouble in self._trouble:
-                trouble(None)
+                self._tell(trouble, None)
         fold = draft.fold()
         for call in self._subscribers:
-            call(Commit(fold.house, draft.records))
+            self._tell(call, Commit(fold.house, draft.records))
         if fold.house.position - self._kept_at >= SNAPSHOT_EVERY:
             self._keep(fold)
 
