@@ -13,10 +13,6 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def unescaped(text: str) -> str:
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
 def _common(config: RoomConfig, user: RoomUser, trigger_id: str) -> Json:
     return {
         "team": {"id": config.team_id, "domain": "war-room"},

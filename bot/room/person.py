@@ -16,7 +16,6 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
@@ -58,9 +57,7 @@ class RoomPerson:
         self._reading = asyncio.create_task(self._follow())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._reading is not None:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
