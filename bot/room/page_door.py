@@ -26,6 +26,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from bot.room.acts import ActRefused, Acts, Click
 from bot.room.answers import ApiError, Json
 from bot.room.config import RoomUser
+from bot.room.frames import FramesLog
 from bot.room.guard import Guard
 from bot.room.snapshot import people, snapshot
 from bot.room.sockets import SocketHub
@@ -48,11 +49,12 @@ _Act = Callable[[RoomUser, Json], Awaitable[Json]]
 class PageDoor:
     """The HTTP side of the page of one room."""
 
-    def __init__(self, room: Workspace, hub: SocketHub, acts: Acts, guard: Guard) -> None:
+    def __init__(self, room: Workspace, hub: SocketHub, acts: Acts, guard: Guard, frames: FramesLog) -> None:
         self._room = room
         self._hub = hub
         self._acts = acts
         self._guard = guard
+        self._frames = frames
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -122,6 +124,7 @@ class PageDoor:
         async def door(request: web.Request) -> web.StreamResponse:
             try:
                 body = await _body(request)
+                self._frames.note("page", "in", request.path, body)
                 user = self._room.user(str(body.get("as") or ""))
                 return web.json_response({"ok": True, **await act(user, body)})
             except KeyError as missing:

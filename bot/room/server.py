@@ -87,7 +87,7 @@ def _build(config: RoomConfig, clock: RoomClock) -> _Parts:
     events = Events(room, hub)
     api = WebApi(room, triggers, hub, throttle, frames)
     guard = Guard(["127.0.0.1", "localhost", "::1", *config.extra_hosts])
-    door = PageDoor(room, hub, Acts(room, hub, triggers, hooks, events), guard)
+    door = PageDoor(room, hub, Acts(room, hub, triggers, hooks, events), guard, frames)
     app = web.Application(middlewares=[guard.middleware()], client_max_size=_MOST_BODY)
     app.on_response_prepare.append(add_headers)
     app.add_routes(door.routes())

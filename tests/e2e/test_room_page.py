@@ -438,3 +438,75 @@ async def test_new_messages_out_of_sight_are_announced(house: House, size: tuple
     await page.get_by_role("button", name="New messages below").click()
     await expect(page.get_by_text("the newest")).to_be_in_viewport()
     await expect(page.locator("#newer")).to_be_hidden()
+
+
+def choosing(kind: str, **more: Any) -> Json:
+    options = [
+        {"text": {"type": "plain_text", "text": name}, "value": name.lower()} for name in ("Red", "Amber", "Green")
+    ]
+    return {"type": kind, "options": options, **more}
+
+
+FIELDS: dict[str, Json] = {
+    "select": choosing("static_select"),
+    "several": choosing("multi_static_select"),
+    "radio": choosing("radio_buttons"),
+    "boxes": choosing("checkboxes"),
+    "date": {"type": "datepicker", "initial_date": "2026-12-08"},
+    "time": {"type": "timepicker"},
+    "number": {"type": "number_input", "is_decimal_allowed": False},
+    "text": {"type": "plain_text_input", "multiline": True, "initial_value": "kept"},
+}
+
+
+async def test_every_kind_of_field_is_filled_in_and_sent(house: House) -> None:
+    values: list[Json] = []
+    app = house.handler.app
+
+    @app.action("all")
+    async def ask(ack: Any, body: Json, client: AsyncWebClient) -> None:
+        await ack()
+        label = {name: {"type": "plain_text", "text": name.title()} for name in FIELDS}
+        blocks = [
+            {"type": "input", "block_id": name, "label": label[name], "element": {**element, "action_id": "a"}}
+            for name, element in FIELDS.items()
+        ]
+        view = {**FORM, "callback_id": "all", "blocks": blocks}
+        await client.views_open(trigger_id=body["trigger_id"], view=view)
+
+    @app.view("all")
+    async def take(ack: Any, view: Json) -> None:
+        values.append({name: state["a"] for name, state in view["state"]["values"].items()})
+        await ack()
+
+    page = await house.page("U0LENA")
+    await house.client.chat_postMessage(
+        channel=ROOM, text="ask", blocks=[{"type": "actions", "elements": [button("Ask", "all")]}]
+    )
+    await page.get_by_role("button", name="Ask").click()
+    form = page.get_by_role("dialog")
+    await form.get_by_label("Select", exact=True).select_option("amber")
+    await form.get_by_label("Several").select_option(["red", "green"])
+    await form.get_by_role("radio", name="Green").check()
+    await form.get_by_role("checkbox", name="Red").check()
+    await form.get_by_label("Time").fill("03:24")
+    await form.get_by_label("Number").fill("15")
+    await form.get_by_role("button", name="Vote B").click()
+    await expect(form).to_be_hidden()
+    sent = values[0]
+    assert sent["select"]["selected_option"]["value"] == "amber"
+    assert [each["value"] for each in sent["several"]["selected_options"]] == ["red", "green"]
+    assert sent["radio"]["selected_option"]["value"] == "green"
+    assert [each["value"] for each in sent["boxes"]["selected_options"]] == ["red"]
+    assert (sent["date"]["selected_date"], sent["time"]["selected_time"]) == ("2026-12-08", "03:24")
+    assert (sent["number"]["value"], sent["text"]["value"]) == ("15", "kept")
+
+
+async def test_the_home_tab_opens_from_the_channel_list(house: House) -> None:
+    page = await house.page("U0LENA")
+    await house.client.views_publish(user_id="U0LENA", view={"type": "home", "blocks": [section("*Waiting for you*")]})
+    await page.get_by_role("button", name="For me").click()
+    home = page.get_by_role("dialog", name="For me")
+    await expect(home).to_contain_text("Waiting for you")
+    await page.keyboard.press("Escape")
+    await expect(home).to_be_hidden()

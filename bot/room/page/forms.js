@@ -28,6 +28,7 @@ export class Forms {
     this.wire = wire;
     this.dialog = $("modal");
     this.view = null;
+    this.home = false;
     this.dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       this.leave();
@@ -44,6 +45,7 @@ export class Forms {
     if (this.view?.id === top.id && this.view.hash === top.hash) return;
     const typed = this.view?.id === top.id ? typedIn(this.dialog) : {};
     this.view = top;
+    this.home = false;
     fill(this.dialog, this.form(top, typed, views.length));
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.querySelector(".field input, .field textarea, .field select, .modal-foot .button")?.focus();

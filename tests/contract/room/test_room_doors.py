@@ -148,14 +148,16 @@ def test_double_and_unknown_names_are_refused(room_config: MakeConfig) -> None:
         room_config(users=(RoomUser(id="U0ANA", name="ana"),))
 
 
-async def test_frames_are_logged_without_tokens(room: RunningRoom, client: AsyncWebClient) -> None:
+async def test_frames_are_logged_without_tokens(room: RunningRoom, client: AsyncWebClient, lena: RoomPerson) -> None:
     await client.chat_postMessage(channel=ROOM, text="logged")
+    await lena.say(ROOM, "seen")
     log = room.config.frames_log
     assert log is not None
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["direction"], line["what"]) for line in lines] == [
         ("in", "chat.postMessage"),
         ("out", "chat.postMessage"),
+        ("in", "/ui/say"),
     ]
     assert room.bot_token not in log.read_text()
 
