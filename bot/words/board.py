@@ -14,7 +14,7 @@ from bot.core.state import House, RunState, RunStatus, StepStatus
 from bot.core.statistics import clopper_pearson_lower
 from bot.words import gist
 from bot.words.message import Block, Message, Press, buttons, message
-from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_title
+from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_called
 from bot.words.phrases import say
 from bot.words.safe import Said, cut, joined, said
 
@@ -88,12 +88,11 @@ def _overrides(run: RunState) -> Said:
     if not run.overrides:
         return Said("")
     last = run.overrides[-1]
-    title = trigger_title(run.plan.trigger(last.trigger)) if last.trigger in run.triggers else said(last.trigger)
     return say(
         "override",
         count=len(run.overrides),
         number=last.number,
-        title=title,
+        title=trigger_called(run, last.trigger),
         members=listed(last.members),
         voters=people(run, last.voters),
     )

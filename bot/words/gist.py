@@ -35,6 +35,7 @@ from bot.words.naming import (
     WORSE_SOON,
     at,
     cell_name,
+    check_called,
     check_name,
     hour,
     left,
@@ -263,7 +264,7 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
     for hole in holes[:1]:
         yield say(
             "hole",
-            check=check_name(run.plan.check(hole.check)),
+            check=check_called(run, hole.check),
             cell=cell_name(hole.cell),
             since=hour(run, hole.since, now),
             more=say("more-holes", count=len(holes) - 1) if len(holes) > 1 else "",

@@ -10,7 +10,6 @@ from functools import singledispatch
 
 from bot.core import messages as m
 from bot.core.model import MACHINE
-from bot.core.runbook import Step
 from bot.core.standing import Colour, missing_signatures
 from bot.core.state import House, RunState
 from bot.words.card import door
@@ -23,16 +22,16 @@ from bot.words.naming import (
     WORSE_SOON,
     at,
     cell_name,
-    check_name,
+    check_called,
     fingerprint,
     hour,
     left,
     minutes,
     only_rehearsal,
-    owner,
     people,
     person_as,
-    trigger_title,
+    step_called,
+    trigger_called,
 )
 from bot.words.phrases import say
 from bot.words.safe import Said, said
@@ -64,13 +63,13 @@ class Spoken:
         """When it happened."""
         return hour(self.run, self.now, self.now)
 
-    def step(self, step_id: str) -> Step:
-        """Return the step of that id."""
-        return self.run.plan.step(step_id)
+    def step(self, step_id: str) -> Said:
+        """Return what people call a step."""
+        return step_called(self.run, step_id)
 
     def check(self, check_id: str) -> Said:
         """Return what people call a check."""
-        return check_name(self.run.plan.check(check_id))
+        return check_called(self.run, check_id)
 
 
 def line(house: House, run: RunState, event: m.Event, envelope_at: datetime, person: str, via: str) -> Message:
@@ -134,35 +133,35 @@ def _(event: m.RunStarted, spoken: Spoken) -> Said:  # noqa: ARG001 - the event 
 
 @words.register
 def _(event: m.StepStarted, spoken: Spoken) -> Said:
-    step, state = spoken.step(event.step), spoken.run.steps[event.step]
+    run, step = spoken.run, spoken.step(event.step)
     again = say("attempt", number=event.attempt) if event.attempt > 1 else ""
-    if step.point_of_no_return:
-        return say("line-no-return", symbol=WORSE_SOON, step=step.name, by=spoken.by, again=again)
-    until = say("until", at=at(spoken.run, state.until, spoken.now)) if state.until else ""
-    return say("line-step-started", step=step.name, by=spoken.by, again=again, until=until)
+    if any(one.id == event.step and one.point_of_no_return for one in run.plan.steps):
+        return say("line-no-return", symbol=WORSE_SOON, step=step, by=spoken.by, again=again)
+    ends = run.steps[event.step].until if event.step in run.steps else None
+    until = say("until", at=at(run, ends, spoken.now)) if ends else ""
+    return say("line-step-started", step=step, by=spoken.by, again=again, until=until)
 
 
 @words.register
 def _(event: m.StepFinished, spoken: Spoken) -> Said:
     detail = say("with-detail", detail=event.detail) if event.detail else ""
-    return say("line-step-done", symbol=GOOD, step=spoken.step(event.step).name, by=spoken.by, detail=detail)
+    return say("line-step-done", symbol=GOOD, step=spoken.step(event.step), by=spoken.by, detail=detail)
 
 
 @words.register
 def _(event: m.StepFailed, spoken: Spoken) -> Said:
-    step = spoken.step(event.step)
-    return say("line-step-failed", symbol=BAD, step=step.name, detail=event.detail, id=step.id, owner=owner(step))
+    return say("line-step-failed", symbol=BAD, step=spoken.step(event.step), detail=event.detail, id=event.step)
 
 
 @words.register
 def _(event: m.StepSkipped, spoken: Spoken) -> Said:
-    return say("line-skipped", symbol=WORSE_SOON, step=spoken.step(event.step).name, by=spoken.by, reason=event.reason)
+    return say("line-skipped", symbol=WORSE_SOON, step=spoken.step(event.step), by=spoken.by, reason=event.reason)
 
 
 @words.register
 def _(event: m.StepLate, spoken: Spoken) -> Said:
     missing = say("late-missing", roles=slots(tuple((role,) for role in event.missing))) if event.missing else ""
-    return say("line-late", symbol=WORSE_SOON, step=spoken.step(event.step).name, missing=missing)
+    return say("line-late", symbol=WORSE_SOON, step=spoken.step(event.step), missing=missing)
 
 
 @words.register
@@ -208,7 +207,7 @@ def _(event: m.DeadlinePassed, spoken: Spoken) -> Said:
 
 @words.register
 def _(event: m.FixEnded, spoken: Spoken) -> Said:
-    title = trigger_title(spoken.run.plan.trigger(event.trigger))
+    title = trigger_called(spoken.run, event.trigger)
     if event.cleared:
         return say("line-fixed", symbol=GOOD, title=title, number=event.number)
     return say("line-not-fixed", symbol=BAD, title=title, number=event.number)

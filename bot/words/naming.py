@@ -103,6 +103,23 @@ def check_name(check: Check) -> Said:
     return said(check.title or check.id.replace("-", " "))
 
 
+def check_called(run: RunState, check_id: str) -> Said:
+    """Return what people call a check, also where a change of the runbook has left it out since."""
+    return next((check_name(check) for check in run.plan.checks if check.id == check_id), said(check_id))
+
+
+def step_called(run: RunState, step_id: str) -> Said:
+    """Return what people call a step, also where a change of the runbook has left it out since."""
+    return next(
+        (said(step.name) for step in (*run.plan.steps, *run.plan.rollback) if step.id == step_id), said(step_id)
+    )
+
+
+def trigger_called(run: RunState, trigger_id: str) -> Said:
+    """Return what people call a rule, also where a change of the runbook has left it out since."""
+    return next((trigger_title(trigger) for trigger in run.plan.triggers if trigger.id == trigger_id), said(trigger_id))
+
+
 def cell_name(key: str) -> Said:
     """Return a cell's key with its number masked."""
     return joined(", ", [part for part in key.split("/") if part != "all"]) if key != "all" else say("every-part")

@@ -345,7 +345,7 @@ PHRASES: Mapping[str, str] = {
     "line-step-started": "{step} started{by}{again}{until}",
     "attempt": " (try {number})",
     "line-step-done": "{symbol} {step} done{by}{detail}",
-    "line-step-failed": "{symbol} {step} did not work: {detail}. {owner} can try again: `/cutover retry {id}`",
+    "line-step-failed": "{symbol} {step} did not work: {detail}. To try again: `/cutover retry {id}`",
     "line-skipped": "{symbol} {step} left out{by}: {reason}",
     "line-late": "{symbol} {step} is late{missing}",
     "late-missing": ", not heard of: {roles}",
