@@ -18,6 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core.errors import SettingsRefused
 from bot.room import RoomConfig, RoomPerson, RoomSaysNo, RoomUser, RunningRoom, start_room
+from bot.room.store import RoomStore
 
 ROOM = "C0ROOM"
 Json = dict[str, Any]
@@ -195,7 +196,10 @@ def write_config(path: Path, config: RoomConfig, mode: int = 0o600) -> Path:
     return path
 
 
-async def test_the_process_says_where_it_is_and_ends_cleanly(room_config: MakeConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
+async def test_the_process_says_where_it_is_and_however_it_ends_keeps_what_was_said(
+    room_config: MakeConfig, tmp_path: Path, end: signal.Signals, code: int
+) -> None:
     config = room_config()
     path = write_config(tmp_path / "room.json", config)
     process = await asyncio.create_subprocess_exec(
@@ -210,8 +214,8 @@ async def test_the_process_says_where_it_is_and_ends_cleanly(room_config: MakeCo
         await client.chat_postMessage(channel=ROOM, text="hello")
         async with RoomPerson(ready["url"], "U0LENA") as lena:
             await lena.wait_for(lambda me: me.messages(ROOM))
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            process.send_signal(end)
+            assert await asyncio.wait_for(process.wait(), 10) == code
     finally:
         if process.returncode is None:
             process.kill()
@@ -219,6 +223,11 @@ async def test_the_process_says_where_it_is_and_ends_cleanly(room_config: MakeCo
         await process.stdout.read()
         await process.wait()
     assert errors == b""
+    store = RoomStore(config.database)
+    try:
+        assert [message["text"] for message in store.messages(ROOM)] == ["hello"]
+    finally:
+        store.close()
 
 
 async def test_a_config_file_that_others_may_read_is_refused(room_config: MakeConfig, tmp_path: Path) -> None:
