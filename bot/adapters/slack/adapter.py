@@ -67,7 +67,8 @@ async def run_slack(desk: Desk, settings: SlackSettings) -> SlackAdapter:
             bot_user_id=home.user,
         )
 
-    app = AsyncApp(client=client, authorize=authorize)
+    # Without a token of its own: bolt takes the one of `authorize`.
+    app = AsyncApp(client=web_client(None, settings.api_url, pace.timeout_s), authorize=authorize)
     listener = Listener(desk, client, home, pace)
     listener.listen(app)
     connection = SlackConnection(app, settings.app_token, settings.watch)

@@ -44,7 +44,7 @@ class Watch:
     longest_wait_s: float = 30.0
 
 
-def web_client(bot_token: str, api_url: str | None, timeout_s: float) -> AsyncWebClient:
+def web_client(bot_token: str | None, api_url: str | None, timeout_s: float) -> AsyncWebClient:
     """
     Return a client that calls once: a retry by the SDK would post twice.
 
