@@ -151,32 +151,38 @@ def agreed(policy: Policy) -> str:
 
 def plain_diff(before: Runbook, after: Runbook) -> str:
     """Return what changed, one line each, in the runbook's own words; empty if nothing did."""
-    old, new = _flat(before), _flat(after)
-    lines = []
-    for path in dict.fromkeys((*old, *new)):
-        if path not in new:
-            lines.append(f"{path}: {old[path]} removed")
-        elif path not in old:
-            lines.append(f"{path}: {new[path]} added")
-        elif old[path] != new[path]:
-            lines.append(f"{path}: {old[path]} -> {new[path]}")
-    return "\n".join(lines)
+    old, new = (book.model_dump(mode="json", by_alias=True, exclude_defaults=True) for book in (before, after))
+    return "\n".join(_changes("", old, new))
 
 
-def _flat(runbook: Runbook) -> dict[str, str]:
-    return dict(_leaves("", runbook.model_dump(mode="json", by_alias=True)))
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, below in value.items():
+def _changes(path: str, old: Any, new: Any) -> Iterator[str]:
+    if _is_listing(old) and _is_listing(new):
+        names, names_after = [item["id"] for item in old], [item["id"] for item in new]
+        kept = [name for name in names_after if name in names]
+        if kept != [name for name in names if name in names_after]:
+            yield f"{path}, new order: {', '.join(names_after)}"
+        yield from _changes(path, {item["id"]: item for item in old}, {item["id"]: item for item in new})
+    elif isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys((*old, *new)):
             # The operator's own key says which it is; the model's field is no word of the runbook.
-            yield from _leaves(path if key == "operator" else f"{path}.{key}".lstrip("."), below)
-    elif isinstance(value, list) and value and all(isinstance(item, Mapping) and "id" in item for item in value):
-        yield f"{path} in order", ", ".join(item["id"] for item in value)
-        for item in value:
-            yield from _leaves(f"{path}.{item['id']}", {key: below for key, below in item.items() if key != "id"})
-    elif isinstance(value, list):
-        yield path, f"[{', '.join(map(str, value))}]"
-    elif value is not None:
-        yield path, str(value)
+            place = path if key == "operator" else f"{path}.{key}".lstrip(".")
+            if key not in new:
+                yield f"{place} removed: {_brief(old[key])}"
+            elif key not in old:
+                yield f"{place} added: {_brief(new[key])}"
+            else:
+                yield from _changes(place, old[key], new[key])
+    elif old != new:
+        yield f"{path}: {_brief(old)} -> {_brief(new)}"
+
+
+def _is_listing(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) and "id" in item for item in value) and bool(value)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_brief(below)}" for key, below in value.items() if key != "id")
+    if isinstance(value, list):
+        return f"[{', '.join(map(_brief, value))}]"
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -25,6 +25,8 @@ from bot.core.runbook import Id, Runbook
 from bot.core.schema_faults import report_faults
 
 _SECRETS = ("password", "token", "secret", "api_key")
+#: How a secret is named by reference: `password_env: NAME` stands for `password`.
+_BY_REFERENCE = {f"{name}_env": name for name in _SECRETS}
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]+")
 
 
@@ -154,18 +156,23 @@ def _check_accounts(marks: Marks) -> None:
 
 
 def _check_secrets(marks: Marks) -> None:
+    # No finding repeats the value: it is a secret, and findings end up in logs and channels.
     for section, key, target in _targets(marks.root):
         for name, (at, value) in (target.entries or {}).items():
-            if name.removesuffix("_env") in _SECRETS and name.endswith("_env"):
+            if name in _BY_REFERENCE:
                 if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value.raw):
-                    message = f'{name} names an environment variable, like {section.upper()}_PASSWORD; "{value.raw[:60]}" is none.'
+                    message = f"{name} names an environment variable, in capitals, like {_variable(key, _BY_REFERENCE[name])}."
                     marks.report(value, Code.BAD_NAME, message)
-            elif name in _SECRETS and isinstance(value.scalar, str) and value.raw and not _is_loopback(target):
-                variable = f"{key}_{name}".upper().replace("-", "_").replace(".", "_")
-                message = (
-                    f"a secret is written out for {section}.{key}. Name an environment variable: {name}_env: {variable}"
-                )
-                marks.report(at, Code.LITERAL_SECRET, message)
+            elif name in _SECRETS and value.raw and not _is_loopback(target):
+                message = f"a secret is written out for {section}.{key}. Name an environment variable: {name}_env: "
+                marks.report(at, Code.LITERAL_SECRET, message + _variable(key, name))
+            elif name == "url" and "@" in value.raw.partition("://")[2].partition("/")[0]:
+                message = f"a password stands in the address of {section}.{key}. Take it out, and name an environment variable: "
+                marks.report(value, Code.LITERAL_SECRET, f"{message}token_env: {_variable(key, 'token')}")
+
+
+def _variable(key: str, name: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", f"{key}_{name}".upper())
 
 
 def _targets(root: Node) -> Iterator[tuple[str, str, Node]]:
@@ -187,17 +194,14 @@ def _is_loopback(target: Node) -> bool:
 def _by_reference(targets: Targets) -> Targets:
     """Return *targets* with `password_env: NAME` as `password: {env: NAME}`, the one form that probes read."""
     return {
-        section: {
-            key: {
-                name.removesuffix("_env") if name.removesuffix("_env") in _SECRETS else name: {"env": value}
-                if name.endswith("_env") and name.removesuffix("_env") in _SECRETS
-                else value
-                for name, value in target.items()
-            }
-            for key, target in entries.items()
-        }
+        section: {key: dict(_referred(target)) for key, target in entries.items()}
         for section, entries in targets.items()
     }
+
+
+def _referred(target: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in target.items():
+        yield (_BY_REFERENCE[name], {"env": value}) if name in _BY_REFERENCE else (name, value)
 
 
 def named_entries(runbook: Runbook, kinds: Kinds) -> frozenset[str]:
