@@ -4,26 +4,27 @@ What is said to one person only: "catch me up", the list that people sign, the f
 Private and short. What a person may do now is told with the exact command.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
-from bot.core import messages as m
 from bot.core.runbook import Step, StepKind
 from bot.core.standing import may_own, missing_roles, missing_signatures, word_for_back
 from bot.core.state import House, RunState, RunStatus, StepStatus
-from bot.words import gist
+from bot.words import found, gist, headline, progress
 from bot.words.message import Message, message
-from bot.words.naming import at, hour, listed, mark, only_rehearsal, option, owner
+from bot.words.naming import at, hour, listed, mark, only_rehearsal, owner
 from bot.words.phrases import say
 from bot.words.safe import Said, said
 
 
 def status(house: House, run: RunState, now: datetime, person: str = "") -> Message:
     """Return where *run* stands and what can be done now; for *person*, only what is theirs to do."""
-    worst = gist.headline(run, now)
+    worst = headline.headline(run, now)
     lines = [say("status-head", symbol=worst.symbol, mark=mark(run), title=run.plan.title, headline=worst.text)]
-    lines += [gist.rule_met(run, trigger) for trigger in gist.met(run)]
-    lines += [text for text in (gist.switch(run, now), *gist.watching(run, now), gist.finished(run, now)) if text]
+    lines += [gist.rule_met(run, trigger) for trigger in found.met(run)]
+    lines += [
+        text for text in (gist.switch(run, now), *progress.watching(run, now), progress.finished(run, now)) if text
+    ]
     if run.started_at is not None:
         lines.append(gist.customers(run, now))
     if house.parked:
@@ -46,7 +47,7 @@ def can_do(run: RunState, now: datetime, person: str = "") -> Iterator[Said]:
     for decision in run.open_decisions:
         if person not in decision.votes:
             yield say("can-decide", number=decision.number, question=said(decision.opened.question, 120),
-                      by=gist.due(run, decision, now))  # fmt: skip
+                      by=headline.due(run, decision, now))  # fmt: skip
     if run.status is RunStatus.OPENED:
         yield from _before_start(run, roles)
         return
@@ -103,14 +104,14 @@ def criteria(run: RunState, now: datetime) -> Message:
     ]
     missing = missing_signatures(run)
     lines.append(say("signed-by", signatures=listed(signed, " · ") or say("none")))
-    lines.append(say("to-sign", roles=gist.slots(missing)) if missing else say("all-signed"))
+    lines.append(say("to-sign", roles=found.slots(missing)) if missing else say("all-signed"))
     return message(lines)
 
 
 def opened(run: RunState, now: datetime) -> Message:
     """Return what whoever opened a run does next."""
     when = at(run, run.window_opens, now) if run.window_opens else say("any-time")
-    signs = gist.slots(missing_signatures(run))
+    signs = found.slots(missing_signatures(run))
     return message(
         [say("opened", mark=only_rehearsal(run), title=run.plan.title, run=run.run, window=when, roles=signs)]
     )
@@ -137,53 +138,3 @@ def here_is(what: str, run: RunState, now: datetime) -> Message:
 def refused(sentence: str, run: RunState | None = None) -> Message:
     """Return a refusal as the person reads it: nothing happened, why, and what would work."""
     return message([say("refused", mark=only_rehearsal(run) if run else "", sentence=said(sentence, 1500))])
-
-
-def done(
-    command: m.Command, house: House, events: Sequence[m.Event], now: datetime, *, repeated: bool = False
-) -> Message:
-    """Return what *command* came to, for who gave it; *house* is the state after its *events*."""
-    run = house.runs.get(command.run)
-    if run is None or repeated:
-        return message([say("recorded-before") if repeated else say("recorded", position=house.position)])
-    match command:
-        case m.Open():
-            return _both(opened(run, now), criteria(run, now))
-        case m.Sign():
-            return _both(message([say("signed-now", mark=only_rehearsal(run))]), criteria(run, now))
-        case m.CastVote() | m.GoBack() | m.Resume():
-            return message(list(_votes(run, events)) or [say("recorded", position=house.position)])
-        case _:
-            return message([say("recorded", position=house.position)])
-
-
-def _both(first: Message, second: Message) -> Message:
-    return Message(f"{first.text}\n{second.text}", (*first.blocks, *second.blocks))
-
-
-def _votes(run: RunState, events: Sequence[m.Event]) -> Iterator[Said]:
-    """Yield what a vote or a question came to: counted, decided, or who is still missing."""
-    for event in events:
-        match event:
-            case m.DecisionOpened():
-                yield say("asked-now", mark=only_rehearsal(run), number=event.number)
-            case m.VoteCast():
-                yield _counted(run, event)
-            case m.Decided():
-                decision = run.decisions[event.number]
-                offer = decision.offer(event.option.value)
-                yield say(
-                    "decided-now", number=event.number, option=option(offer, decision) if offer else event.option.value
-                )
-            case _:
-                pass
-
-
-def _counted(run: RunState, vote: m.VoteCast) -> Said:
-    decision = run.decisions[vote.number]
-    offer = decision.offer(vote.option.value)
-    letter = offer.letter if offer else ""
-    missing = dict(gist.missing_for(run, decision)).get(letter, Said(""))
-    rest = say("vote-missing", missing=missing) if missing and decision.open else ""
-    name = option(offer, decision) if offer else said(vote.option.value)
-    return say("vote-counted", mark=only_rehearsal(run), number=vote.number, letter=letter, option=name, missing=rest)

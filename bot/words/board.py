@@ -12,7 +12,7 @@ from bot.core.runbook import StepKind
 from bot.core.standing import missing_signatures, word_for_back
 from bot.core.state import House, RunState, RunStatus, StepStatus
 from bot.core.statistics import clopper_pearson_lower
-from bot.words import gist
+from bot.words import found, gist, headline, progress
 from bot.words.message import Block, Message, Press, buttons, message
 from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_called
 from bot.words.phrases import say
@@ -39,12 +39,12 @@ def board(house: House, run: RunState, now: datetime) -> Message:
 
 
 def _lines(house: House, run: RunState, now: datetime) -> Iterator[Line]:
-    worst = gist.headline(run, now)
+    worst = headline.headline(run, now)
     yield Line(0, say("board-head", symbol=worst.symbol, mark=mark(run), title=run.plan.title, headline=worst.text))
     yield from _trouble(run, now)
     yield Line(1, gist.switch(run, now))
     yield Line(2, gist.window(run, now))
-    for text in gist.watching(run, now):
+    for text in progress.watching(run, now):
         yield Line(1, text)
     for text in gist.failing(run):
         yield Line(2, say("worth-knowing", symbol=WORSE_SOON, text=text))
@@ -55,20 +55,20 @@ def _lines(house: House, run: RunState, now: datetime) -> Iterator[Line]:
     yield Line(2, _overrides(run))
     yield Line(2, _parked(house, run))
     yield Line(0, _doing_and_next(run, now))
-    yield Line(4, gist.finished(run, now))
+    yield Line(4, progress.finished(run, now))
     yield Line(3, proof(run))
 
 
 def _trouble(run: RunState, now: datetime) -> Iterator[Line]:
-    for trigger in gist.met(run):
+    for trigger in found.met(run):
         yield Line(0, say("worth-knowing", symbol=BAD, text=gist.rule_met(run, trigger)))
-    for decision in gist.urgent(run):
+    for decision in found.urgent(run):
         if decision.opened.subject == "go-back":
             yield Line(0, said(decision.opened.question))
         yield Line(0, gist.deciders(run, decision))
-    for step in gist.in_state(run, StepStatus.IN_DOUBT):
+    for step in found.in_state(run, StepStatus.IN_DOUBT):
         yield Line(0, say("doubt-line", symbol=BAD, step=step.name, detail=run.steps[step.id].detail))
-    for step in gist.in_state(run, StepStatus.FAILED):
+    for step in found.in_state(run, StepStatus.FAILED):
         yield Line(0, say("failed-line", symbol=BAD, step=step.name, detail=run.steps[step.id].detail, id=step.id))
     if run.fix is not None:
         yield Line(0, say("fix-line", owner=run.name(run.fix.owner), until=hour(run, run.fix.until, now)))
@@ -106,15 +106,15 @@ def _parked(house: House, run: RunState) -> Said:
 
 
 def _doing_and_next(run: RunState, now: datetime) -> Said:
-    doing, coming = listed(list(gist.doing(run, now)), "; "), gist.coming(run)
+    doing, coming = listed(list(progress.doing(run, now)), "; "), progress.coming(run)
     parts = [say("doing-now", doing=doing) if doing else "", say("next", coming=coming) if coming else ""]
     return joined(" · ", parts)
 
 
 def proof(run: RunState) -> Said:
     """Return what the clean checks prove, by Clopper and Pearson; nothing while a rule is met or cannot be told."""
-    watched = any(step.kind is StepKind.WATCH for step, _ in gist.under_way(run))
-    if run.status is not RunStatus.RUNNING or not watched or gist.met(run) or gist.cannot_tell(run) or run.overrides:
+    watched = any(step.kind is StepKind.WATCH for step, _ in found.under_way(run))
+    if run.status is not RunStatus.RUNNING or not watched or found.met(run) or found.cannot_tell(run) or run.overrides:
         return Said("")
     passed = sum(cell.passed for cell in run.cells.values() if not cell.control)
     judged = passed + sum(cell.failed for cell in run.cells.values() if not cell.control)
@@ -158,7 +158,7 @@ def _row(run: RunState) -> tuple[Block, ...]:
             Press(say("button-sign"), "say", "sign") if unsigned else Press(say("button-start"), "say", "start")
         )
     if run.status is RunStatus.RUNNING:
-        if any(step.kind is StepKind.ROLL_CALL for step, _ in gist.under_way(run)):
+        if any(step.kind is StepKind.ROLL_CALL for step, _ in found.under_way(run)):
             presses.append(Press(say("button-here"), "say", "here"))
         if run.paused is None:
             presses.append(Press(say("button-pause"), "say", "pause"))

@@ -12,7 +12,7 @@ from bot.core.messages import Offer
 from bot.core.model import Via
 from bot.core.runbook import OptionName
 from bot.core.state import DecisionState, House, RunState, StepStatus, VoteState
-from bot.words import gist
+from bot.words import gist, headline
 from bot.words.evidence import gate_lines, resume_lines, trigger_lines
 from bot.words.message import TEXT_CHARS, Block, Message, Press, buttons, context, fitting, message, plain, section
 from bot.words.naming import (
@@ -62,7 +62,7 @@ def _groups(house: House, run: RunState, decision: DecisionState, now: datetime)
 
 def _asked(run: RunState, decision: DecisionState, now: datetime) -> Iterator[Said]:
     symbol = WORSE_SOON if decision.opened.subject in {"gate", "resume"} else BAD
-    deadline = say("card-deadline", by=gist.decide_by(run, decision, now)) if decision.deadline else ""
+    deadline = say("card-deadline", by=headline.decide_by(run, decision, now)) if decision.deadline else ""
     yield say("card-head", symbol=symbol, mark=mark(run), number=decision.number, deadline=deadline)
     if decision.opened.subject == "trigger":
         rule = rule_number(run, decision.opened.about)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.core.runbook import Digest, StepKind
 from bot.core.state import DigestState, House, RunState
-from bot.words import gist
+from bot.words import found, gist, headline, progress
 from bot.words.message import Message, message
 from bot.words.naming import at, hour, listed, mark, option, rule_number, trigger_title
 from bot.words.phrases import say
@@ -40,7 +40,7 @@ _EXECUTIVE = _TEMPLATES.get_template("executive.j2")
 def digest(house: House, run: RunState, digest_id: str, now: datetime) -> Message:
     """Return the digest *digest_id* of *run*. Its next time is always part of it, also when nothing changed."""
     plan = next(digest for digest in run.plan.digests if digest.id == digest_id.partition("#")[0])
-    worst = gist.headline(run, now)
+    worst = headline.headline(run, now)
     text = _EXECUTIVE.render(
         symbol=Said(worst.symbol),
         mark=mark(run),
@@ -51,7 +51,7 @@ def digest(house: House, run: RunState, digest_id: str, now: datetime) -> Messag
         customers=gist.customers(run, now),
         since=hour(run, _since(run, plan, now), now),
         changes=_latest(run, _since(run, plan, now), now),
-        coming="" if gist.urgent(run) else gist.coming(run, commands=False),
+        coming="" if found.urgent(run) else progress.coming(run, commands=False),
         next=_next(run, plan, now),
     )
     lines = [Said(row) for row in text.splitlines() if row.strip()]
@@ -78,7 +78,7 @@ def _asked(run: RunState, number: int, now: datetime) -> Said:
     return say(
         "digest-asked",
         number=number,
-        by=gist.due(run, decision, now),
+        by=headline.due(run, decision, now),
         options=Said(options.lower()),
         deciders=gist.deciding(decision),
     )
@@ -119,4 +119,4 @@ def _next(run: RunState, plan: Digest, now: datetime) -> Said:
     when = at(run, max(state.next_at, now), now)
     if run.status.over:
         return say("next-never")
-    return say("next-after-decision", at=when) if gist.urgent(run) else say("next-at", at=when)
+    return say("next-after-decision", at=when) if found.urgent(run) else say("next-at", at=when)

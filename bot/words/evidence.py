@@ -11,7 +11,7 @@ from datetime import datetime
 from bot.core.cutover.votes import evidence as live_evidence
 from bot.core.messages import Evidence
 from bot.core.runbook import Check
-from bot.core.standing import forward_blocks, gate_blocks, gate_entry
+from bot.core.standing import FAILING_AFTER, cells_of, forward_blocks, gate_blocks, gate_entry
 from bot.core.state import DecisionState, House, RunState
 from bot.words import gist
 from bot.words.naming import (
@@ -64,7 +64,7 @@ def _service(run: RunState, decision: DecisionState, check: Check, now: datetime
     if good:
         passed, errors = sum(one.passed for one in good), sum(one.errors for one in good)
         yield say("others-shown", others=others(trigger), score=score(passed, 0), errors=_tries(errors))
-    yield from _cause(decision, check, bad)
+    yield from _cause(run, decision, check, bad)
     if bad:
         yield say("who-is-hit", check=check_name(check), members=listed([cell_name(one.member) for one in bad]))
 
@@ -81,7 +81,7 @@ def _tries(errors: int) -> Said:
     return say("broken-tries", count=errors) if errors else Said("")
 
 
-def _cause(decision: DecisionState, check: Check, bad: Sequence[Evidence]) -> Iterator[Said]:
+def _cause(run: RunState, decision: DecisionState, check: Check, bad: Sequence[Evidence]) -> Iterator[Said]:
     controls = {one.member: one for one in evidence_of(decision.opened.evidence, check.id, control=True)}
     if not check.control_cells():
         yield say("no-controls")
@@ -92,11 +92,16 @@ def _cause(decision: DecisionState, check: Check, bad: Sequence[Evidence]) -> It
         if control is None or not control.passed + control.failed:
             continue
         numbers = {"member": cell_name(one.member), "score": score(control.passed, control.failed)}
-        # One lost control call among many does not make the origin suspect; half of them do.
-        if control.failed * 2 > control.passed:
+        # One lost control call does not make the origin suspect; a row of them does, however good it was before.
+        if control.failed * 2 > control.passed or _failing_now(run, check, one.member):
             yield say("controls-bad", member=numbers["member"], score=numbers["score"])
         else:
             yield say("controls-good", member=numbers["member"], score=numbers["score"])
+
+
+def _failing_now(run: RunState, check: Check, origin: str) -> bool:
+    cells = cells_of(run, check, controls=True)
+    return any(cell.failing >= FAILING_AFTER and origin in {cell.origin, cell.cell} for cell in cells)
 
 
 def _others(checks: Sequence[Check], frozen: Sequence[Evidence]) -> Iterator[Said]:

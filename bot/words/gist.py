@@ -1,38 +1,26 @@
 """
-What matters most in a run now, in one line each: the worst first.
+What a run shows now, in one line each: rules, checks, customers, deciders, the switch.
 
-Board, digest and "catch me up" say the same thing because they ask here. Answers are `Said` lines;
-which of them fit where is not known here.
+Board, card and "catch me up" say the same thing because they ask here. Which lines fit where is not
+known here.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 from bot.core.approvals import still_needed
-from bot.core.cutover.follow import watch_blocks
 from bot.core.model import Outcome
-from bot.core.runbook import Check, Step, StepKind, Trigger
+from bot.core.runbook import Check, Step, Trigger
 from bot.core.standing import (
+    FAILING_AFTER,
     Colour,
     cells_of,
-    current_steps,
-    missing_roles,
-    missing_signatures,
     open_holes,
-    probing,
-    ready,
-    since_silent,
-    unmet_needs,
-    word_for_back,
 )
-from bot.core.state import CellState, DecisionState, RunState, RunStatus, StepState, StepStatus
-from bot.core.triggers import Verdict
+from bot.core.state import CellState, DecisionState, RunState, RunStatus
+from bot.words.found import cannot_tell, coloured, met, silent
 from bot.words.naming import (
-    BAD,
     GOOD,
-    UNCLEAR,
-    WORSE_SOON,
     at,
     cell_name,
     check_called,
@@ -40,9 +28,7 @@ from bot.words.naming import (
     hour,
     left,
     listed,
-    minutes,
     others,
-    owner,
     people,
     policy,
     rule_number,
@@ -50,145 +36,7 @@ from bot.words.naming import (
     trigger_title,
 )
 from bot.words.phrases import say
-from bot.words.safe import Said, joined, said
-
-
-class Headline(NamedTuple):
-    """The worst thing in a few words, with its symbol; `risk` is the one word that executives read."""
-
-    symbol: str
-    text: Said
-    risk: Said
-
-
-def headline(run: RunState, now: datetime) -> Headline:
-    """Return the worst thing about *run* at *now*."""
-    for found in _by_urgency(run, now):
-        return found
-    return Headline(GOOD, say("running"), say("risk-none"))
-
-
-def _by_urgency(run: RunState, now: datetime) -> Iterator[Headline]:
-    if run.status.over:
-        yield _over(run, now)
-    if run.status is RunStatus.OPENED:
-        yield _not_started(run)
-    if run.status is RunStatus.GOING_BACK:
-        yield _going_back(run)
-    for decision in urgent(run):
-        yield Headline(BAD, decide_by(run, decision, now), say("risk-high"))
-    for step in in_state(run, StepStatus.IN_DOUBT):
-        yield Headline(BAD, say("head-doubt", step=step.name), say("risk-high"))
-    if run.fix is not None:
-        text = say("head-fix", until=at(run, run.fix.until, now), left=left(now, run.fix.until))
-        yield Headline(BAD, text, say("risk-high"))
-    for step in in_state(run, StepStatus.FAILED):
-        yield Headline(BAD, say("head-failed", step=step.name), say("risk-high"))
-    if run.paused is not None:
-        yield Headline(WORSE_SOON, say("head-paused", since=at(run, run.paused_at or now, now)), say("risk-paused"))
-    yield from _by_doubt(run, now)
-
-
-def _by_doubt(run: RunState, now: datetime) -> Iterator[Headline]:
-    failing = coloured(run, Colour.FAILING)
-    if failing:
-        text = say("head-failing", checks=listed([check_name(check) for check in failing]))
-        yield Headline(WORSE_SOON, text, say("risk-some"))
-    if open_holes(run) or silent(run, now):
-        yield Headline(UNCLEAR, say("head-unmeasured"), say("risk-unclear"))
-    for decision in run.open_decisions:
-        yield Headline(WORSE_SOON, say("head-asked", number=decision.number), say("risk-none"))
-    for step, state in under_way(run):
-        if state.late:
-            yield Headline(WORSE_SOON, say("head-late", step=step.name), say("risk-late"))
-    for step, state in under_way(run):
-        if step.kind is StepKind.WATCH and state.until is not None:
-            unclear = bool(cannot_tell(run))
-            symbol = UNCLEAR if unclear else GOOD
-            risk = say("risk-unclear") if unclear else say("risk-none")
-            yield Headline(symbol, say("head-watch", until=at(run, state.until, now)), risk)
-
-
-def _over(run: RunState, now: datetime) -> Headline:
-    when = at(run, run.ended_at or now, now)
-    match run.status:
-        case RunStatus.COMPLETED:
-            return Headline(GOOD, say("head-completed", at=when), say("risk-completed"))
-        case RunStatus.ROLLED_BACK:
-            return Headline(WORSE_SOON, say("head-rolled-back", at=when), say("risk-rolled-back"))
-        case _:
-            return Headline(WORSE_SOON, say("head-aborted", at=when), say("risk-aborted"))
-
-
-def _not_started(run: RunState) -> Headline:
-    missing = missing_signatures(run)
-    if missing:
-        return Headline(WORSE_SOON, say("head-unsigned", roles=slots(missing)), say("risk-not-started"))
-    return Headline(GOOD, say("head-signed"), say("risk-not-started"))
-
-
-def _going_back(run: RunState) -> Headline:
-    stuck = in_state(run, StepStatus.IN_DOUBT) + in_state(run, StepStatus.FAILED)
-    if stuck:
-        return Headline(BAD, say("head-back-stuck", step=stuck[0].name), say("risk-high"))
-    text = say("head-porting-back") if word_for_back(run) == "port-back" else say("head-undoing")
-    return Headline(BAD, text, text)
-
-
-def decide_by(run: RunState, decision: DecisionState, now: datetime) -> Said:
-    """Return until when *decision* wants an answer; OVERDUE once its first deadline has passed."""
-    if decision.deadline is None:
-        return say("decide", number=decision.number)
-    by, rest = at(run, decision.deadline, now), left(now, decision.deadline)
-    if decision.overdue:
-        first = decision.opened.deadline or decision.opened_at
-        return say("decide-overdue", since=hour(run, first, now), by=by, left=rest)
-    return say("decide-by", by=by, left=rest)
-
-
-def due(run: RunState, decision: DecisionState, now: datetime) -> Said:
-    """Return until when *decision* wants an answer, to go behind its number; empty where it has no deadline."""
-    if decision.deadline is None:
-        return Said("")
-    by = at(run, decision.deadline, now)
-    return say("overdue", by=by) if decision.overdue else say("due", by=by)
-
-
-def urgent(run: RunState) -> tuple[DecisionState, ...]:
-    """Return the open decisions that hold the run: about a rule, or about going back."""
-    return tuple(d for d in run.open_decisions if d.opened.subject in {"trigger", "go-back"})
-
-
-def in_state(run: RunState, status: StepStatus) -> tuple[Step, ...]:
-    """Return the steps in that state on the way the run is going now; none once it is over."""
-    return () if run.status.over else tuple(s for s in current_steps(run) if run.steps[s.id].status is status)
-
-
-def under_way(run: RunState) -> tuple[tuple[Step, StepState], ...]:
-    """Return the steps that are running."""
-    return tuple((step, run.steps[step.id]) for step in in_state(run, StepStatus.RUNNING))
-
-
-def coloured(run: RunState, wanted: Colour) -> tuple[Check, ...]:
-    """Return the checks of that colour."""
-    return tuple(c for c in run.plan.checks if run.colours.get(c.id, Colour.WAITING) == wanted)
-
-
-def met(run: RunState) -> tuple[Trigger, ...]:
-    """Return the rules that are met."""
-    return tuple(trigger for trigger in run.plan.triggers if run.triggers[trigger.id].met)
-
-
-def cannot_tell(run: RunState) -> tuple[Trigger, ...]:
-    """Return the rules that cannot be told, in a run that is measured."""
-    if run.started_at is None:
-        return ()
-    return tuple(t for t in run.plan.triggers if run.triggers[t.id].verdict is Verdict.CANNOT_TELL)
-
-
-def slots(missing: tuple[tuple[str, ...], ...]) -> Said:
-    """Return the open slots of a policy: `mno-partner, network-ops or care-lead`."""
-    return joined(", ", [joined(f" {say('or')} ", roles) for roles in missing])
+from bot.words.safe import Said, joined
 
 
 def rule_met(run: RunState, trigger: Trigger) -> Said:
@@ -281,19 +129,6 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
         )
 
 
-def silent(run: RunState, now: datetime) -> tuple[Check, ...]:
-    """Return the checks that say nothing now: their last verdicts are too old, or their probes broke."""
-    if not probing(run):
-        return ()
-    broken = {check.id for check in coloured(run, Colour.UNMEASURED)}
-    return tuple(check for check in run.plan.checks if check.id in broken or _old(run, check, now))
-
-
-def _old(run: RunState, check: Check, now: datetime) -> bool:
-    heard = [since_silent(run, check, cell) for cell in cells_of(run, check)]
-    return any(since is not None and now - since > check.hole_after for since in heard)
-
-
 def failing(run: RunState) -> Iterator[Said]:
     """Yield each failing check that no met rule speaks of; controls are told apart from what moved."""
     spoken = {trigger.when.check for trigger in met(run)}
@@ -302,7 +137,9 @@ def failing(run: RunState) -> Iterator[Said]:
             worst = max(cells_of(run, check), key=lambda cell: cell.failing)
             told = say("check-failing", check=check_name(check), cell=cell_name(worst.cell), detail=worst.detail)
             yield joined(". ", [told, _accepted(run, check)])
-    broken = [c for c in run.plan.checks if any(cell.failing >= 2 for cell in cells_of(run, c, controls=True))]
+    broken = [
+        c for c in run.plan.checks if any(cell.failing >= FAILING_AFTER for cell in cells_of(run, c, controls=True))
+    ]
     if broken:
         yield say("controls-fail", checks=listed([check_name(check) for check in broken]))
 
@@ -390,99 +227,6 @@ def window(run: RunState, now: datetime) -> Said:
     if now < run.window_closes:
         return say("window-open", closes=closes, left=left(now, run.window_closes))
     return say("window-closed", closes=closes)
-
-
-def watching(run: RunState, now: datetime) -> Iterator[Said]:
-    """Yield each watch under way: until when, how much is done, what keeps it from ending."""
-    for step, state in under_way(run):
-        if step.kind is not StepKind.WATCH or state.started_at is None or state.until is None:
-            continue
-        whole, done = state.until - state.started_at, min(now, state.until) - state.started_at
-        added = minutes(whole - step.for_) if step.for_ else 0
-        yield say(
-            "watching",
-            until=at(run, state.until, now),
-            done=minutes(done),
-            whole=minutes(whole),
-            added=say("watch-added", minutes=added) if added else "",
-            held=_held(run, step) if now >= state.until else "",
-        )
-
-
-def _held(run: RunState, step: Step) -> Said:
-    blocks = watch_blocks(run, step)
-    return say("watch-held", why=listed(blocks, "; ")) if blocks else Said("")
-
-
-def doing(run: RunState, now: datetime) -> Iterator[Said]:
-    """Yield what is under way, with its owner and what ends it."""
-    for step, state in under_way(run):
-        match step.kind:
-            case StepKind.MANUAL:
-                yield say("doing-manual", step=step.name, owner=owner(step), id=step.id, late=_late(state))
-            case StepKind.ACTION:
-                yield say("doing-action", step=step.name, attempt=state.attempt)
-            case StepKind.ROLL_CALL:
-                roles = joined(", ", missing_roles(run, step))
-                yield say("doing-roll-call", step=step.name, roles=roles, late=_late(state))
-            case StepKind.GATE if state.asked is not None and state.asked in run.decisions:
-                yield say("doing-gate", step=step.name, number=state.asked)
-            case StepKind.GATE:
-                yield say("doing-gate-again", step=step.name, id=step.id)
-            case StepKind.WATCH:
-                yield say("doing-watch", step=step.name)
-    for key, task in run.tasks.items():
-        if task.done_at is None:
-            by = say("task-by", by=hour(run, task.by, now)) if task.by else ""
-            yield say("doing-task", text=said(task.text, 80), person=run.name(task.person), by=by, id=key)
-
-
-def _late(state: StepState) -> Said:
-    return say("late") if state.late else Said("")
-
-
-def coming(run: RunState, *, commands: bool = True) -> Said:
-    """Return what comes next and whose it is, with the *commands* that start it; empty where nothing does."""
-    if run.status is RunStatus.OPENED:
-        return _before_start(run, commands=commands)
-    left_over = [step for step in current_steps(run) if run.steps[step.id].status is StepStatus.WAITING]
-    if not left_over or run.status.over:
-        return Said("")
-    step = next((step for step in left_over if ready(run, step)), left_over[0])
-    gate = step.kind is StepKind.GATE
-    who = policy(run.plan.approvals.go) if gate else owner(step)
-    if not ready(run, step):
-        name = step.name if _begins_itself(step) and not gate else say("next-of", step=step.name, owner=who)
-        return say("next-after", step=name, needs=listed(unmet_needs(run, step)))
-    if not gate and (_begins_itself(step) or run.status is RunStatus.GOING_BACK):
-        return say("next-itself", step=step.name)
-    if gate or not commands:
-        return say("next-of", step=step.name, owner=who)
-    return say("next-by-hand", step=step.name, owner=who, id=step.id)
-
-
-def _before_start(run: RunState, *, commands: bool) -> Said:
-    missing = missing_signatures(run)
-    if not commands:
-        return say("next-signed-by", roles=slots(missing)) if missing else say("next-starts")
-    return say("next-sign") if missing else say("next-start")
-
-
-def _begins_itself(step: Step) -> bool:
-    return step.kind in {StepKind.WATCH, StepKind.ROLL_CALL} or step.start == "auto"
-
-
-def finished(run: RunState, now: datetime) -> Said:
-    """Return the finished steps folded into one line; empty where there are none."""
-    settled = [run.steps[step.id] for step in run.plan.steps if run.steps[step.id].status.settled]
-    times = [state.started_at or state.ended_at for state in settled]
-    begun, ended = [t for t in times if t], [state.ended_at for state in settled if state.ended_at]
-    if not begun or not ended:
-        return Said("")
-    first, last = hour(run, min(begun), now), hour(run, max(ended), now)
-    skipped = sum(run.steps[step.id].status is StepStatus.SKIPPED for step in run.plan.steps)
-    left_out = say("of-them-skipped", count=skipped) if skipped else ""
-    return say("finished", done=len(settled), all=len(run.plan.steps), first=first, last=last, skipped=left_out)
 
 
 def deciding(decision: DecisionState) -> Said:

@@ -13,7 +13,7 @@ from bot.core.model import MACHINE
 from bot.core.standing import Colour, missing_signatures
 from bot.core.state import House, RunState
 from bot.words.card import door
-from bot.words.gist import slots
+from bot.words.found import slots
 from bot.words.message import Message, message
 from bot.words.naming import (
     BAD,

@@ -4,7 +4,7 @@ What a person is told, privately, after something they said was done.
 Short: the room hears the event itself. What is worth saying here is what is theirs to do next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bot.core import messages as m
@@ -16,34 +16,56 @@ from bot.words.phrases import say
 from bot.words.safe import Said
 
 
-def done(command: m.Command, house: House, events: Sequence[m.Event], now: datetime, *, repeated: bool) -> Message:
-    """Return the private answer to *command* after the commit."""
+def done(
+    command: m.Command, house: House, events: Sequence[m.Event], now: datetime, *, repeated: bool = False
+) -> Message:
+    """Return the private answer to *command* after the commit; *house* is the state after its *events*."""
     run = house.runs.get(command.run)
     if run is None:
         return message([say("reply-done")])
+    mark = only_rehearsal(run)
     if repeated:
-        return message([say("reply-before", mark=only_rehearsal(run))])
+        return message([say("reply-before", mark=mark)])
     match command:
         case m.Open():
-            return answers.opened(run, now)
+            return _both(answers.opened(run, now), answers.criteria(run, now))
         case m.Sign():
-            return answers.criteria(run, now)
-        case m.CastVote() | m.GoBack():
-            return message(_vote(run, events))
+            return _both(message([say("reply-signed", mark=mark)]), answers.criteria(run, now))
+        case m.CastVote() | m.GoBack() | m.Resume():
+            return message(list(_votes(run, events)) or [say("reply-noted", mark=mark)])
         case _:
-            return message([say("reply-noted", mark=only_rehearsal(run))])
+            return message([say("reply-noted", mark=mark)])
 
 
-def _vote(run: RunState, events: Sequence[m.Event]) -> list[Said]:
-    """Say whether the vote decided, or who is still needed."""
-    decided = next((event for event in events if isinstance(event, m.Decided)), None)
-    if decided is not None:
-        chosen = option_name(decided.option, no_return=run.decisions[decided.number].opened.no_return)
-        return [say("reply-decided", mark=only_rehearsal(run), number=decided.number, option=chosen)]
-    cast = next((event for event in events if isinstance(event, m.VoteCast)), None)
-    decision = run.decisions.get(cast.number) if cast else None
-    if cast is None or decision is None:
-        return [say("reply-noted", mark=only_rehearsal(run))]
-    letters = {offer.letter for offer in decision.opened.offers if offer.option is cast.option}
-    needed = next((slots for letter, slots in gist.missing_for(run, decision) if letter in letters), say("none"))
-    return [say("reply-counted", mark=only_rehearsal(run), number=cast.number, needed=needed)]
+def _both(first: Message, second: Message) -> Message:
+    return Message(f"{first.text}\n{second.text}", (*first.blocks, *second.blocks))
+
+
+def _votes(run: RunState, events: Sequence[m.Event]) -> Iterator[Said]:
+    """Yield what a vote or a question came to: asked, counted, decided, and who is still needed."""
+    for event in events:
+        match event:
+            case m.DecisionOpened():
+                yield say("reply-asked", mark=only_rehearsal(run), number=event.number)
+            case m.VoteCast():
+                yield _counted(run, event)
+            case m.Decided():
+                name = option_name(event.option, no_return=run.decisions[event.number].opened.no_return)
+                yield say("reply-decided", number=event.number, option=name)
+            case _:
+                pass
+
+
+def _counted(run: RunState, vote: m.VoteCast) -> Said:
+    decision = run.decisions[vote.number]
+    offer = decision.offer(vote.option.value)
+    letter = offer.letter if offer else ""
+    needed = dict(gist.missing_for(run, decision)).get(letter, Said(""))
+    return say(
+        "reply-counted",
+        mark=only_rehearsal(run),
+        number=vote.number,
+        letter=letter,
+        option=option_name(vote.option, no_return=decision.opened.no_return),
+        needed=say("reply-needed", needed=needed) if needed and decision.open else "",
+    )
