@@ -32,7 +32,7 @@ def shown(span: timedelta) -> str:
     for unit in ("d", "h", "m"):
         if total and total % _UNIT_S[unit] == 0:
             return f"{int(total // _UNIT_S[unit])}{unit}"
-    return f"{total:g}s"
+    return f"{total:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 #: A span of time, written as `90s`, `15m`, `4h` or `7d`.

@@ -38,7 +38,7 @@ def accept(asked: Asked, tick: Tick, reading: Reading, epoch: int) -> None:
         raise Refused(Reason.WRONG_STATE, f"The reading was taken under lease {epoch}; this is lease {asked.house.epoch}.")
     if not probing(run):
         raise Refused(Reason.WRONG_STATE, f"Run {run.run} is not being probed; the reading is not counted.")
-    if not any(check.id == tick.check and tick.cell in check.all_cells() for check in run.plan.checks):
+    if not any(check.id == tick.check and check.probes(tick.cell) for check in run.plan.checks):
         raise Refused(Reason.WRONG_STATE, f"{tick.check} {tick.cell.key} is no longer measured in run {run.run}.")
     if reading.at > asked.now + _AHEAD:
         raise Refused(
