@@ -95,14 +95,25 @@ class Check(Value):
 
     def control_cells(self) -> tuple[Cell, ...]:
         """Return the cells on numbers that are not being moved. An axis not given is taken from `cells`."""
-        if self.controls is None:
+        axes = self._control_axes()
+        if axes is None:
             return ()
-        given = self.controls.model_dump(exclude_unset=True)
-        axes = self.cells.model_copy(update=given)
         return tuple(
             Cell(origin=o, service=s, number=n, site=w, control=True)
             for o, s, n, w in product(axes.origin, axes.service, axes.number, axes.site)
         )
+
+    def _control_axes(self) -> Axes | None:
+        if self.controls is None:
+            return None
+        # By value: a plan that was kept as JSON and read again no longer knows which axes were written.
+        given = {name: axis for name, axis in self.controls if axis != ("",)}
+        return self.cells.model_copy(update=given)
+
+    def probes(self, cell: Cell) -> bool:
+        """Return whether *cell* is one of `all_cells`, without making them."""
+        axes = self._control_axes() if cell.control else self.cells
+        return axes is not None and all(getattr(cell, name) in axis for name, axis in axes)
 
     def all_cells(self) -> tuple[Cell, ...]:
         """Return every cell that is probed."""
