@@ -9,7 +9,6 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -83,13 +82,9 @@ class Deployment(Value):
     rooms: Mapping[Id, Room] = Field(default_factory=dict)
     targets: Targets = Field(default_factory=dict)
 
-    @cached_property
-    def _owners(self) -> dict[str, str]:
-        return {account: key for key, person in self.people.items() for account in person.accounts}
-
     def person_of(self, account: str) -> str | None:
         """Return whose account `slack:T1/U1`, `room:U1` or `os:ana` is, or None for anybody not listed."""
-        return self._owners.get(account)
+        return next((key for key, person in self.people.items() if account in person.accounts), None)
 
     def names(self) -> Mapping[str, str]:
         """Return the display name of each person by key."""
