@@ -156,10 +156,10 @@ class Outbox:
             log.warning("effects not readable", why=str(error))
             self._resting["store"] = self._loop.time() + 1
             return
-        self._resting.pop("store", None)
-        for place, waiting in _by_place(rows).items():
-            if place not in self._busy and self._resting.get(place, 0) <= self._loop.time():
-                self._resting.pop(place, None)
+        now = self._loop.time()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        for place, waiting in _by_place(row for row in rows if row.id not in self._resting).items():
+            if place not in self._busy and place not in self._resting:
                 self._spawn(place, self._work(waiting))
 
     async def _work(self, rows: list[EffectRow]) -> None:
@@ -174,7 +174,8 @@ class Outbox:
         except RoomBusy as busy:
             if busy.maybe_sent:
                 self._maybe_sent.add(row.id)
-            self._resting[row.place] = self._loop.time() + busy.after_s
+            # A board that waits for its turn holds up nobody: what is more urgent has another budget.
+            self._resting[row.id if row.kind == "board" else row.place] = self._loop.time() + busy.after_s
         except RoomRefused as refused:
             await self._refused(row, str(refused))
         else:
@@ -196,13 +197,16 @@ class Outbox:
             await asyncio.sleep(BOARD_EVERY_S)
             runs, self._boards = self._boards, set()
             for name in runs:
-                run = self._service.house.runs.get(name)
-                if run is None or await asyncio.to_thread(self._store.reference, run.place, f"{name}/board") is None:
-                    continue
                 try:
-                    await self._room.deliver(board(run, run.last_position), plain=False, maybe_sent=False)
-                except (RoomBusy, RoomRefused) as error:
+                    await self._board_follows(name)
+                except SwitchroomError as error:
                     log.info("board not updated", why=str(error))
+
+    async def _board_follows(self, name: str) -> None:
+        run = self._service.house.runs.get(name)
+        if run is None or await asyncio.to_thread(self._store.reference, run.place, f"{name}/board") is None:
+            return
+        await self._room.deliver(board(run, run.last_position), plain=False, maybe_sent=False)
 
     # ------------------------------------------------------------------ calls to targets
 

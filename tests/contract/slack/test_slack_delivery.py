@@ -122,6 +122,16 @@ async def test_our_pace_never_makes_slack_say_too_many(
     assert len(with_text(noor, "number ")) == 12
 
 
+async def test_a_board_that_waits_for_its_turn_holds_up_no_line(
+    start_bot: StartBot, lena: RoomPerson, noor: RoomPerson
+) -> None:
+    await start_bot(replace(FAST, update_every_s=1000, update_burst=2))
+    await started(lena, noor)
+    for number in range(3):
+        await lena.say(ROOM, f"/cutover note number {number}.")
+    await noor.wait_for(lambda me: with_text(me, "number 2."))
+
+
 async def test_the_board_is_one_message_and_comes_back_when_somebody_deletes_it(
     bot: Evening, lena: RoomPerson, noor: RoomPerson, client: AsyncWebClient
 ) -> None:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.heard import heard, without_secrets
@@ -96,9 +97,8 @@ async def test_a_form_that_is_not_recorded_keeps_what_was_written(
     assert len(bot.events("DecisionOpened")) == 1
 
 
-async def test_a_form_whose_words_would_be_refused_says_so_inside(
-    bot: Evening, lena: RoomPerson, noor: RoomPerson
-) -> None:
+@pytest.mark.usefixtures("bot")
+async def test_a_form_whose_words_would_be_refused_says_so_inside(lena: RoomPerson, noor: RoomPerson) -> None:
     await started(lena, noor)
     board = await with_back(noor)
     await noor.click(board["ts"], f"{RUN}|go-back")
