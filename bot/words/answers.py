@@ -11,10 +11,13 @@ from bot.core.runbook import Step, StepKind
 from bot.core.standing import may_own, missing_roles, missing_signatures, word_for_back
 from bot.core.state import House, RunState, RunStatus, StepStatus
 from bot.words import found, gist, headline, progress
-from bot.words.message import Message, message
+from bot.words.message import Message, message, sections
 from bot.words.naming import at, hour, listed, mark, only_rehearsal, owner
 from bot.words.phrases import say
 from bot.words.safe import Said, said
+
+#: A sentence that people sign is shown whole.
+_SENTENCE_CHARS = 2500
 
 
 def status(house: House, run: RunState, now: datetime, person: str = "") -> Message:
@@ -97,7 +100,9 @@ def _startable(run: RunState, step: Step) -> bool:
 def criteria(run: RunState, now: datetime) -> Message:
     """Return the one list that people sign, numbered, and who has signed it."""
     lines = [say("criteria-head", mark=only_rehearsal(run), digest=Said(run.criteria_digest[:8]))]
-    lines += [say("criterion", number=n, sentence=text) for n, text in enumerate(run.criteria, start=1)]
+    lines += [
+        say("criterion", number=n, sentence=said(text, _SENTENCE_CHARS)) for n, text in enumerate(run.criteria, start=1)
+    ]
     signed = [
         say("signature", role=role, person=run.name(who), at=hour(run, when, now))
         for role, (who, when) in run.signatures.items()
@@ -105,7 +110,7 @@ def criteria(run: RunState, now: datetime) -> Message:
     missing = missing_signatures(run)
     lines.append(say("signed-by", signatures=listed(signed, " · ") or say("none")))
     lines.append(say("to-sign", roles=found.slots(missing)) if missing else say("all-signed"))
-    return message(lines)
+    return Message(message(lines).text, sections(lines))
 
 
 def opened(run: RunState, now: datetime) -> Message:

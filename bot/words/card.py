@@ -29,6 +29,7 @@ from bot.words.naming import (
     owner,
     person_as,
     policy,
+    reader_time,
     rule_number,
 )
 from bot.words.phrases import say
@@ -182,7 +183,8 @@ def door(via: str) -> Said:
 
 def _small(run: RunState, decision: DecisionState) -> Said:
     back = say("small-back") if any(o.option is OptionName.GO_BACK for o in decision.opened.offers) else ""
-    return say("card-small", evidence=fingerprint(decision), back=back, run=run.run)
+    due = say("card-small-due", time=reader_time(decision.deadline)) if decision.deadline else ""
+    return say("card-small", evidence=fingerprint(decision), back=back, run=run.run, due=due)
 
 
 def _row(run: RunState, decision: DecisionState) -> tuple[Block, ...]:

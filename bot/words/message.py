@@ -50,6 +50,16 @@ def section(lines: Sequence[str]) -> Block:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
+def sections(lines: Sequence[str]) -> tuple[Block, ...]:
+    """Return *lines* in as many blocks as they need: nothing that people sign may be left out."""
+    groups: list[list[str]] = [[]]
+    for line in lines:
+        if groups[-1] and sum(len(one) + 1 for one in groups[-1]) + len(line) > SECTION_CHARS:
+            groups.append([])
+        groups[-1].append(line)
+    return tuple(section(group) for group in groups)
+
+
 def context(line: str) -> Block:
     """Return *line* as small print."""
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": cut(line, SECTION_CHARS), "verbatim": True}]}

@@ -63,6 +63,11 @@ def ago(now: datetime, since: datetime) -> Said:
     return say("ago", span=span(max(0, int((now - since).total_seconds()))))
 
 
+def reader_time(when: datetime) -> Said:
+    """Return *when* as Slack shows it on each reader's own clock; only for blocks, never for plain text."""
+    return Said(f"<!date^{int(when.timestamp())}^{{time}}|{when:%H:%M} UTC>")
+
+
 def minutes(length: timedelta) -> int:
     """Return *length* in whole minutes."""
     return int(length.total_seconds() // 60)

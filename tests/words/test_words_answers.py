@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot.core import messages as m
+from bot.room.blockkit import check_blocks
 from bot.words import answers, replies
 from bot.words.digest import digest
 
@@ -88,6 +89,16 @@ def test_the_list_that_people_sign_is_numbered_and_says_who_signed(night_in: Nig
         assert f"\n{number}. " in text
     assert "Signed: cutover-lead by Ana 01:50" in text
     assert "Still to sign: network-ops, mno-partner." in text
+
+
+def test_nothing_that_people_sign_is_cut(night_in: NightIn) -> None:
+    night = night_in("opened")
+    long = tuple(f"Rule {n}. " + "when calls fail " * 60 + f"end {n}." for n in range(12))
+    run = night.run.model_copy(update={"criteria": long})
+    shown = answers.criteria(run, night.now)
+    whole = "\n".join(block["text"]["text"] for block in shown.blocks)
+    assert check_blocks(list(shown.blocks)) == []
+    assert all(f"end {n}." in whole for n in range(12))
 
 
 def test_an_unknown_reply_is_an_error(night_in: NightIn) -> None:

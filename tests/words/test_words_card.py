@@ -198,3 +198,10 @@ def test_a_doubt_that_is_settled_has_no_buttons(night_in: NightIn) -> None:
 @pytest.mark.parametrize("state", ["failing", "at-gate", "resuming", "asked-to-go-back"])
 def test_nobody_is_asked_to_approve(night_in: NightIn, state: str) -> None:
     assert "approve" not in _card(night_in(state)).text.lower()
+
+
+def test_the_deadline_is_told_on_the_readers_own_clock_too(night_in: NightIn) -> None:
+    shown = _card(night_in("failing"))
+    assert "<!date" not in shown.text
+    small = shown.blocks[-1]["elements"][0]["text"]
+    assert f"<!date^{int(night_in('failing').decision.deadline.timestamp())}^{{time}}|02:15 UTC> on your clock" in small

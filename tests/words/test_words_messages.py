@@ -3,15 +3,19 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from slack_sdk.models.blocks import Block
 
 from bot.core import messages as m
+from bot.core.criteria import sentences
+from bot.core.cutover import Seen, evolve
 from bot.core.cutover.react import _LINES
 from bot.core.model import Outcome
-from bot.core.state import StepStatus
+from bot.core.state import House, StepStatus
 from bot.room.blockkit import check_blocks
 from bot.words import answers, board, card, digest, lines
 from bot.words.message import Message, Press, buttons, message
@@ -62,6 +66,35 @@ def test_no_message_shows_a_number(night: Any) -> None:
         assert "undefined" not in shown.lower()
 
 
+SHIPPED = sorted(path for path in Path("runbooks").glob("*.yaml") if ".deployment." not in path.name)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_runbook_that_ships_can_be_spoken_of(path: Path) -> None:
+    opened = m.RunOpened(
+        run="w1",
+        migration="M1",
+        place="C1",
+        text=path.read_text(),
+        runbook_sha256="",
+        criteria_digest="4c1d",
+        criteria=(),
+    )
+    at = datetime(2026, 12, 8, 2, 0, tzinfo=UTC)
+    house = evolve(House(), opened, Seen(1, at, "lead", "", "slack"))
+    house = house.model_copy(
+        update={"runs": {"w1": house.runs["w1"].model_copy(update={"criteria": sentences(house.runs["w1"].plan)})}}
+    )
+    for position, event in enumerate((None, m.RunStarted(run="w1")), start=2):
+        house = evolve(house, event, Seen(position, at, "lead", "", "slack")) if event else house
+        run = house.runs["w1"]
+        for said in (board.board(house, run, at), answers.status(house, run, at), answers.criteria(run, at)):
+            _slack_takes(said.blocks)
+            assert "7700900" not in re.sub(r"\D", "", said.text)
+        assert len(board.board(house, run, at).text.splitlines()) <= 11
+        assert all(f"\n{n}. " in answers.criteria(run, at).text for n, _ in enumerate(run.criteria, start=1))
+
+
 def test_a_board_has_at_most_twelve_lines_with_its_buttons(night: Any) -> None:
     shown = board.board(night.house, night.run, night.now)
     assert len(shown.text.splitlines()) + 1 <= 12
@@ -92,7 +125,7 @@ def test_what_people_and_probes_write_is_never_shown_as_they_wrote_it(new_night:
     night.house = house
     for what, said in _everything(night):
         shown = said.text + json.dumps(said.blocks, ensure_ascii=False)
-        assert "<!" not in shown, what
+        assert "<!" not in shown.replace("<!date^", ""), what
         assert "\u202e" not in shown, what
         assert "900 123" not in shown, what
         assert "23410123" not in shown, what
