@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shlex
+import signal
 import sys
 import uuid
 from collections.abc import Coroutine
@@ -21,7 +22,7 @@ import typer
 
 from bot import __version__
 from bot.adapters.clock import WallClock
-from bot.adapters.slack import SlackSettings
+from bot.adapters.slack.adapter import SlackSettings
 from bot.config import Settings
 from bot.core.errors import RunbookRefused, SettingsRefused, StoreUnavailable, SwitchroomError
 from bot.core.model import Cell, Outcome, Tick
@@ -44,6 +45,7 @@ StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where the le
 def main() -> None:
     """Run the command line; errors of ours are one sentence, not a trace."""
     _log_to_stderr()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         # The Slack SDK takes them, ignores NO_PROXY, and would send even 127.0.0.1 to the proxy.
         if os.environ.get("SLACK_API_URL") or "demo" in sys.argv[1:2]:
@@ -207,7 +209,7 @@ def audit_verify(state_dir: StateDir = None, json_: Json = False) -> None:
         report = verify(store.rows())
     finally:
         store.close()
-    head = report.head.hex() if isinstance(report.head, bytes) else str(report.head)
+    head = report.head.hex()
     _say(json.dumps({"whole": report.broken is None, "sentence": report.sentence, "head": head}) if json_ else report.sentence)
     sys.exit(0 if report.broken is None else 1)
 

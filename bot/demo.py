@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import Any
 
 from bot.adapters.clock import FastClock, WallClock
-from bot.adapters.slack import Pace, SlackSettings
+from bot.adapters.slack.adapter import SlackSettings
+from bot.adapters.slack.pace import Pace
 from bot.config import Settings
 from bot.core import messages as m
 from bot.core.deployment import parse_deployment
@@ -146,7 +147,7 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
         clock = FastClock(_start(plan, text), WallClock().now(), show.speed)
         settings = show.settings.model_copy(update={"deployment": built.deployment_file})
         slack = SlackSettings(
-            bot_token=built.bot_token, app_token=built.app_token, api_url=built.api_url, pace=Pace.faster(casting.pace)
+            bot_token=built.bot_token, app_token=built.app_token, api_url=built.api_url, pace=Pace().faster(casting.pace)
         )
         scenario = m.Scenario(name="demo", speed=show.speed, assumes=plan.requires)
         bot = await stack.enter_async_context(

@@ -26,7 +26,16 @@ from bot.core.state import House, RunState
 from bot.service import Service
 from bot.words import answers, card
 from bot.words.message import Message
+from bot.words.replies import done as done_words
 from bot.words.safe import said as safe
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A runbook's text, and the fingerprints of the deployment entries that it names."""
+
+    text: str
+    fingerprints: Mapping[str, str]
 
 
 class Library(Protocol):
@@ -36,8 +45,8 @@ class Library(Protocol):
         """Return the names, sorted."""
         ...
 
-    def text(self, name: str) -> str:
-        """Return a runbook's text, checked against kinds and deployment. Raise RunbookRefused, or KeyError."""
+    def book(self, name: str) -> "Book":
+        """Return a runbook, checked against kinds and deployment. Raise RunbookRefused."""
         ...
 
 
@@ -202,20 +211,16 @@ def open_(said: Said) -> Answer:
     deployment = said.desk.deployment
     migration = said.words[1] if len(said.words) > 1 else deployment.migration
     taken = [run for run in said.house.runs if run.startswith(name)]
+    book = library.book(name)
     return m.Open(
         run=f"{name}-{len(taken) + 1}",
         migration=migration,
         place=said.place or deployment.channel_of("main"),
-        text=library.text(name),
+        text=book.text,
         scenario=said.desk.scenario,
         people=deployment.names(),
-        deployment=deployment.fingerprints(frozenset(_entries(deployment))),
+        deployment=book.fingerprints,
     )
-
-
-def _entries(deployment: Deployment) -> list[str]:
-    targets = [f"{section}.{key}" for section, entries in deployment.targets.items() for key in entries]
-    return [*targets, *(f"people.{key}" for key in deployment.people)]
 
 
 @verb("amend RUNBOOK because REASON")
@@ -224,7 +229,7 @@ def amend(said: Said) -> Answer:
     name = said.word(0, "the runbook's name")
     if name not in said.desk.library.names():
         raise Refused(Reason.UNKNOWN_WORD, f'There is no runbook "{safe(name)}".{_nearest(name, said.desk.library.names())}')
-    return m.Amend(run=said.run.run, text=said.desk.library.text(name), reason=said.after(1))
+    return m.Amend(run=said.run.run, text=said.desk.library.book(name).text, reason=said.after(1))
 
 
 @verb("sign")
@@ -248,7 +253,7 @@ def here(said: Said) -> Answer:
 @verb("status", "")
 def status(said: Said) -> Answer:
     """Catch me up: where the run stands, and what you can do now."""
-    return answers.status(said.house, said.run, said.now)
+    return answers.status(said.house, said.run, said.now, said.person)
 
 
 # ------------------------------------------------------------------------------------------ steps
@@ -434,7 +439,9 @@ async def say(
             answer = meant
         else:
             finished = await desk.service.handle(meant, actor, via, command_id=command_id, inbox=inbox)
-            return True, answers.done(meant, finished.house, finished.events, desk.service.now(), repeated=finished.repeated)
+            return True, done_words(
+                meant, finished.house, finished.events, desk.service.now(), repeated=finished.repeated
+            )
     except Refused as refusal:
         await _settle(desk, inbox, "refused")
         return False, Message(text=safe(refusal.sentence), blocks=())

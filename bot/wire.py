@@ -23,12 +23,12 @@ from bot.adapters.clock import WallClock
 from bot.adapters.probe_worker import ProbeWorker
 from bot.adapters.prober import HttpProber
 from bot.adapters.runner import HttpRunner
-from bot.adapters.slack import SlackSettings, running_slack
+from bot.adapters.slack.adapter import SlackSettings, run_slack
 from bot.adapters.sql import open_store
 from bot.adapters.timer import ApsTimer
 from bot.config import Settings
 from bot.core import messages as m
-from bot.core.deployment import Deployment, missing_targets, parse_deployment
+from bot.core.deployment import Deployment, missing_targets, named_entries, parse_deployment
 from bot.core.errors import Finding, RunbookRefused, SettingsRefused
 from bot.core.model import Reading, Tick
 from bot.core.parameters import Kinds
@@ -37,7 +37,7 @@ from bot.core.reading_yaml import lint, marks_of, parse
 from bot.outbox import Outbox
 from bot.service import Service
 from bot.ticking import Ticking
-from bot.verbs import Desk
+from bot.verbs import Book, Desk
 from bot.web.control import Control, read_private, speak, write_private
 from checks.targets import parse_targets
 
@@ -77,14 +77,14 @@ class FolderLibrary:
         shipped = {path.name.removesuffix(".yaml") for path in files("runbooks").iterdir() if _is_runbook(path.name)}
         return sorted(own | shipped)
 
-    def text(self, name: str) -> str:
-        """Return a runbook's text. Raise RunbookRefused where it, or what it asks of the deployment, is wrong."""
+    def book(self, name: str) -> Book:
+        """Return a runbook. Raise RunbookRefused where it, or what it asks of the deployment, is wrong."""
         place, data = self._bytes(name)
         runbook = parse(data, place, kinds())
         missing = missing_targets(runbook, kinds(), self._deployment, marks_of(data, place))
         if missing:
             raise RunbookRefused(missing)
-        return data.decode()
+        return Book(data.decode(), self._deployment.fingerprints(named_entries(runbook, kinds())))
 
     def _bytes(self, name: str) -> tuple[str, bytes]:
         own = self._folder / f"{name}.yaml" if self._folder else None
@@ -169,7 +169,7 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
             await stack.enter_async_context(_speaking(stack, desk, plan.slack))
         await ticking.start()
         if plan.probes:
-            await stack.enter_async_context(child("probes", "--state-dir", str(settings.state_dir)))
+            await stack.enter_async_context(child(settings, "probes"))
         yield Bot(desk, service, store, prober, url)
 
 
@@ -177,15 +177,16 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
 async def _speaking(stack: AsyncExitStack, desk: Desk, slack: SlackSettings) -> AsyncIterator[None]:
     runner = HttpRunner()
     stack.push_async_callback(runner.close)
-    async with running_slack(desk, slack) as adapter:
-        urls = {key: str(target["url"]) for key, target in desk.deployment.targets.get("http", {}).items()}
-        outbox = Outbox(desk.service, desk.store, adapter.room, runner, urls)
-        delivering = asyncio.create_task(outbox.run(), name="outbox")
-        try:
-            yield
-        finally:
-            delivering.cancel()
-            await asyncio.gather(delivering, return_exceptions=True)
+    adapter = await run_slack(desk, slack)
+    urls = {key: str(target["url"]) for key, target in desk.deployment.targets.get("http", {}).items()}
+    outbox = Outbox(desk.service, desk.store, adapter.room, runner, urls)
+    delivering = asyncio.create_task(outbox.run(), name="outbox")
+    try:
+        yield
+    finally:
+        await adapter.close()
+        delivering.cancel()
+        await asyncio.gather(delivering, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -210,9 +211,12 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
 
 
 @asynccontextmanager
-async def child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `switchroom ...` as a child process until the block ends."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot.cli", *arguments)
+async def child(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `switchroom ...` as a child process, with the same deployment and state, until the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot.cli", *arguments, "--state-dir", str(settings.state_dir),
+        env={**os.environ, "SWITCHROOM_DEPLOYMENT": str(settings.deployment)},
+    )  # fmt: skip
     try:
         yield process
     finally:

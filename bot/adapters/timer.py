@@ -43,9 +43,13 @@ class ApsTimer:
         """Call each *span* with the time it was due, first after *offset*; same key replaces."""
         first = self._clock.now() + offset
         seconds = max(SHORTEST_S, span.total_seconds() / self._clock.speed)
-        due = _Due(call, first, span)
         self._scheduler.add_job(
-            due, "interval", seconds=seconds, start_date=_wall(self._clock, first), id=key, replace_existing=True
+            _on_grid(call, first, span),
+            "interval",
+            seconds=seconds,
+            start_date=_wall(self._clock, first),
+            id=key,
+            replace_existing=True,
         )
 
     def cancel(self, key: str) -> None:
@@ -60,17 +64,16 @@ class ApsTimer:
         self._scheduler.shutdown(wait=False)
 
 
-class _Due:
-    """Gives each call the time it was due at, on the grid, however late it comes."""
+def _on_grid(call: Callable[[Utc], None], first: Utc, span: timedelta) -> Callable[[], object]:
+    """Give each call the time it was due at, on the grid, however late it comes."""
+    due = first
 
-    def __init__(self, call: Callable[[Utc], None], first: Utc, span: timedelta) -> None:
-        self._call = call
-        self._next = first
-        self._span = span
+    async def on_loop() -> None:
+        nonlocal due
+        this, due = due, due + span
+        call(this)
 
-    async def __call__(self) -> None:
-        due, self._next = self._next, self._next + self._span
-        self._call(due)
+    return on_loop
 
 
 def _soon(call: Callable[[], None]) -> Callable[[], object]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
@@ -36,6 +36,14 @@ class Phase(StrEnum):
     BSS = "bss"
     PORTABILITY = "portability"
     COMPLETION = "completion"
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+_Named = TypeVar("_Named", bound=_HasId)
 
 
 class Window(Value):
@@ -377,7 +385,7 @@ class Runbook(Value):
         return tuple(dict.fromkeys(member for cell in cells if (member := trigger.when.member_of(cell)) is not None))
 
 
-def next_by_id(things: tuple[Any, ...], wanted: str) -> Any:
+def next_by_id(things: tuple[_Named, ...], wanted: str) -> _Named:
     """Return the thing of that id. Raise KeyError."""
     for thing in things:
         if thing.id == wanted:
