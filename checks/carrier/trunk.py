@@ -83,10 +83,10 @@ class SipTrunk:
     def _took(self, datagram: bytes, source: Address) -> None:
         try:
             message = SipMessage.parse(datagram)
+            if isinstance(message, SipRequest) and message.call_id and message.cseq is not None and message.via:
+                self._request(message, message.call_id, source)
         except (ValueError, IndexError):
-            return
-        if isinstance(message, SipRequest) and message.call_id and message.cseq is not None:
-            self._request(message, message.call_id, source)
+            return  # a message that cannot be read gets no answer
 
     def _request(self, request: SipRequest, call_id: str, source: Address) -> None:
         call = self._calls.get(call_id)

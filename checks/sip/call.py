@@ -12,7 +12,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Self
 
-from aiosipua import SipMessage, SipRequest, SipResponse, generate_call_id, generate_tag
+from aiosipua import CSeq, SipMessage, SipRequest, SipResponse, generate_call_id, generate_tag
 from aiosipua.auth import SipDigestAuth, answer_challenge
 
 from checks import NotMeasured
@@ -262,23 +262,21 @@ class _Transaction:
     def _took(self, datagram: bytes, source: Address) -> None:
         try:
             message = SipMessage.parse(datagram)
+            sequence = message.cseq
         except (ValueError, IndexError):
             return
-        if message.call_id != self._dialog.call_id:
+        if message.call_id != self._dialog.call_id or sequence is None:
             return
         if isinstance(message, SipResponse):
-            self._response(message)
+            self._response(message, sequence)
         else:
             self._request(message, source)
 
-    def _response(self, response: SipResponse) -> None:
-        sequence = response.cseq
-        method = sequence.method if sequence is not None else ""
-        if method:
-            self._stop_repeating(method)
-        if method == "INVITE" and sequence is not None and sequence.seq == self._dialog.invited:
+    def _response(self, response: SipResponse, sequence: CSeq) -> None:
+        self._stop_repeating(sequence.method)
+        if sequence.method == "INVITE" and sequence.seq == self._dialog.invited:
             self._invite_response(response)
-        elif method == "BYE" and response.status_code >= 200:
+        elif sequence.method == "BYE" and response.status_code >= 200:
             self.ended.set()
 
     def _invite_response(self, response: SipResponse) -> None:

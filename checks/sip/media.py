@@ -174,7 +174,10 @@ def offer_sdp(host: str, port: int) -> str:
 
 def far_media(body: str, fallback_host: str) -> FarMedia | None:
     """Return the media end in an SDP, or None where there is none we can speak with."""
-    sdp = parse_sdp(body)
+    try:
+        sdp = parse_sdp(body)
+    except ValueError:
+        return None
     address, audio = sdp.rtp_address, sdp.audio
     if address is None or audio is None or address[1] == 0:
         return None

@@ -71,13 +71,18 @@ class Dialog:
         """Take tag, remote target and route set from a 2xx (12.1.2)."""
         self.remote = answer.get_header("to") or self.remote
         self.route = list(reversed(answer.get_header_values("record-route")))
-        contacts = answer.contact
-        self.target = stringify_uri(contacts[0].uri) if contacts else self.uri
+        try:
+            self.target = stringify_uri(answer.contact[0].uri)
+        except (ValueError, IndexError):
+            self.target = self.uri  # an answer without a Contact that can be read: the number is all we have
 
     def way(self) -> Address:
         """Return where requests within the dialog go: the first route, else the remote target."""
         first = self.route[0].strip().removeprefix("<").split(">")[0] if self.route else self.target
-        uri = parse_uri(first)
+        try:
+            uri = parse_uri(first)
+        except ValueError:
+            return self.next_hop
         host = uri.host
         return (host, uri.port or 5060) if host.replace(".", "").isdecimal() else self.next_hop
 

@@ -13,6 +13,7 @@ from checks.carrier import Carrier
 from checks.data import DataParams
 
 Take = Callable[..., Awaitable[Reading]]
+pytestmark = pytest.mark.usefixtures("nothing_left")
 CELL = Cell(origin="subscriber")
 
 

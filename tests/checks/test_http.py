@@ -12,6 +12,7 @@ from checks.carrier import Carrier
 from checks.http import HttpParams
 
 Take = Callable[..., Awaitable[Reading]]
+pytestmark = pytest.mark.usefixtures("nothing_left")
 CELL = Cell(service="reconciliation")
 
 

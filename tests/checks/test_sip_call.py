@@ -1,6 +1,7 @@
 """The client side of SIP against a far end that misbehaves on purpose."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -274,6 +275,33 @@ async def test_a_refused_datagram_is_our_access_and_not_the_service(far_end: Sta
     with pytest.raises(NotMeasured, match="nothing listens at the trunk of far"):
         async with Call(trunk, NUMBER, silence()) as call:
             await call.dial(5)
+
+
+VALID = (
+    b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\n"
+    b"To: <sip:c@d>;tag=2\r\nCall-ID: CALLID\r\nCSeq: 1 INVITE\r\nContact: <sip:x@127.0.0.1:9>\r\n"
+    b"Record-Route: <sip:127.0.0.1:9;lr>\r\nReason: Q.850;cause=1\r\nContent-Type: application/sdp\r\n\r\n"
+    b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"
+)
+
+
+async def test_no_datagram_breaks_the_client(far_end: Start) -> None:
+    end = await far_end(mute)
+    rng = random.Random(7)  # noqa: S311 - mutations, the same in every run
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+    for _ in range(60):
+        call = Call(end.trunk(), NUMBER, silence())
+        async with call:
+            transaction = call._placed()
+            transaction.invite()
+            datagram = bytearray(VALID.replace(b"CALLID", transaction._dialog.call_id.encode()))
+            for _ in range(rng.randrange(1, 6)):
+                at = rng.randrange(len(datagram))
+                datagram[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+            transaction._took(bytes(datagram), end.address)
+            transaction.ended.set()
+    assert not broken
 
 
 def test_the_cause_of_the_reason_header_wins_over_the_mapped_one() -> None:

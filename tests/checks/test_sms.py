@@ -14,6 +14,7 @@ from checks.smpp.session import Receipt, read_receipt, same_message
 from checks.sms import SmsParams
 
 Take = Callable[..., Awaitable[Reading]]
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def to(carrier: str) -> Cell:
