@@ -185,7 +185,7 @@ class Play:
         """The first gate said go, and it is in the window."""
         self.called(text)
         self.votes("A", "deputy", "noc-a")
-        self.sweeps_until(at(1, 31))
+        self.sweeps(at(1, 31))
         return self
 
     def switching(self, text: str = PORTABILITY) -> "Play":

@@ -101,7 +101,7 @@ def test_what_was_not_judged_never_meets_a_rule_and_makes_it_unclear(outcome: Ou
 
 
 def test_a_rule_for_which_silence_counts_is_met_by_silence() -> None:
-    play = Play().watching(PORTABILITY.replace("no_data: cannot-tell", "no_data: met"))
+    play = Play().called(PORTABILITY.replace("no_data: cannot-tell", "no_data: met"))
     play.sweeps_until(play.now + timedelta(minutes=4), silent=("donor",))
     met = play.happened(m.TriggerMet)
     assert [(event.member, event.reason) for event in met] == [("donor", "no-data")]
