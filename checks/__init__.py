@@ -76,7 +76,7 @@ class Check(Protocol):
         """Take validated parameters; do no I/O yet."""
         ...
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:
+    async def take(self, cell: Cell, targets: Targets, deadline: float, /) -> Measured:
         """
         Measure *cell* once, ending before *deadline* (seconds from now).
 

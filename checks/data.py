@@ -69,7 +69,7 @@ class DataCheck:
     def __init__(self, params: DataParams) -> None:
         self.params = params
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:  # noqa: ARG002 - each phase has its own limit
+    async def take(self, cell: Cell, targets: Targets, _deadline: float) -> Measured:
         key = cell.service or self.params.site
         session = _Session(self.params, target(targets, "data", key, DataSite), key)
         if session.site.resolver is not None:

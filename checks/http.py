@@ -103,7 +103,7 @@ class HttpCheck:
         if pool is not None:
             await pool.session.close()
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:  # noqa: ARG002 - one endpoint, own limit
+    async def take(self, _cell: Cell, targets: Targets, _deadline: float) -> Measured:
         name, allowed = self.params.target, self.params.within
         endpoint = target(targets, "http", name, HttpEndpoint)
         pool = self._pool()

@@ -51,7 +51,7 @@ class IvrCheck:
     def __init__(self, params: IvrParams) -> None:
         self.params = params
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:  # noqa: ARG002 - the phases are bounded
+    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:
         params, name = self.params, self.params.through or cell.origin
         trunk = trunk_of(targets, name)
         prompts = _references(targets)
@@ -59,7 +59,7 @@ class IvrCheck:
             raise NotMeasured("an ivr check needs a number in its cell")
         if params.expect not in prompts.names:
             raise NotMeasured(f"there is no recording {params.expect!r}; there are: {', '.join(prompts.names)}")
-        async with Call(trunk, cell.number, silence()) as call:
+        async with Call(trunk, cell.number, silence(), deadline) as call:
             progress = await call.dial(params.answer_within)
             if not progress.answered:
                 return unanswered(progress, params.answer_within, name, moved=False)

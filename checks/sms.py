@@ -54,7 +54,7 @@ class SmsCheck:
     def __init__(self, params: SmsParams) -> None:
         self.params = params
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:  # noqa: ARG002 - each phase has its own limit
+    async def take(self, cell: Cell, targets: Targets, _deadline: float) -> Measured:
         params, carrier = self.params, self.params.carrier or cell.origin
         if not cell.number:
             raise NotMeasured("an sms check needs a number in its cell")

@@ -49,12 +49,12 @@ class VoiceCheck:
     def __init__(self, params: VoiceParams) -> None:
         self.params = params
 
-    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:  # noqa: ARG002 - the phases are bounded
+    async def take(self, cell: Cell, targets: Targets, deadline: float) -> Measured:
         params, name = self.params, self.params.through or cell.origin
         trunk = trunk_of(targets, name)
         if not cell.number:
             raise NotMeasured("a voice check needs a number in its cell")
-        async with Call(trunk, cell.number, _TONE) as call:
+        async with Call(trunk, cell.number, _TONE, deadline) as call:
             progress = await call.dial(params.answer_within)
             if not progress.answered:
                 moved = params.direction == "inbound" and not cell.control

@@ -6,6 +6,7 @@ BYE after an answer, CANCEL before one, and on cancellation at least the datagra
 """
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,6 +25,7 @@ from checks.sip.requests import Dialog, reply
 T1 = 0.5  #: RFC 3261: the first retransmission
 T2 = 4.0  #: and the longest step between two
 _FAREWELL_S = 1.0  #: how long the end of a call may take
+_RESERVE_S = 0.1  #: kept of the deadline for what comes after the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,12 @@ class Progress:
 class Call:
     """A call to one number through one trunk."""
 
-    def __init__(self, trunk: Trunk, number: str, tone: Samples) -> None:
+    def __init__(self, trunk: Trunk, number: str, tone: Samples, deadline: float = math.inf) -> None:
         self.progress = Progress()
         self._trunk = trunk
         self._number = number
         self._tone = tone
+        self._ends_at = perf_counter() + deadline
         self._open: _Transaction | None = None
         self._media: Media | None = None
 
@@ -100,11 +103,13 @@ class Call:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         try:
             if self._open is not None and kind is None:
-                await self._open.farewell(_FAREWELL_S)
+                # A slow end must not cost the measurement that was made before it.
+                left = self._ends_at - perf_counter() - _RESERVE_S
+                await self._open.farewell(max(0.0, min(_FAREWELL_S, left)))
         finally:
             if self._open is not None:
                 self._open.close()

@@ -113,7 +113,7 @@ class Session:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         if self._smsc is not None and kind is None:
             with suppress(smpp34.SmppError, OSError, TimeoutError):

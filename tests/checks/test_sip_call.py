@@ -9,6 +9,7 @@ import pytest
 from aiosipua import SipMessage, SipRequest, SipResponse
 
 from checks import NotMeasured
+from checks.sip import call as call_module
 from checks.sip.call import Call, Trunk
 from checks.sip.causes import cause_of
 from checks.sip.datagram import Address, Datagrams, open_datagrams
@@ -308,3 +309,19 @@ def test_the_cause_of_the_reason_header_wins_over_the_mapped_one() -> None:
     assert str(cause_of(404, ['SIP;cause=404, Q.850;cause=27;text="x"'])) == "27"
     assert str(cause_of(404, [])) == "1 (mapped)"
     assert cause_of(699, []) is None
+
+
+async def test_a_far_end_that_never_answers_the_bye_does_not_hold_the_measurement_up(
+    far_end: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_module, "_FAREWELL_S", 60.0)
+
+    def answering(end: FarEnd, request: SipRequest, source: Address) -> None:
+        if request.method == "INVITE":
+            end.say(request, source, 200, "OK")
+
+    end = await far_end(answering)
+    async with asyncio.timeout(20):
+        async with Call(end.trunk(), NUMBER, silence(), deadline=0.4) as call:
+            assert (await call.dial(2)).answered
+    assert end.of("BYE")
