@@ -65,7 +65,7 @@ class Stagecraft:
     now: Callable[[], datetime]
     news: Callable[[], Awaitable[None]]
     doors: Doors
-    fault: str = "origin-fails:mno-b"
+    fault: str = "stale-routing:mno-b"
 
 
 async def play(script: Script, craft: Stagecraft, *, within_s: float) -> Result:
