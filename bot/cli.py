@@ -24,22 +24,40 @@ from bot import __version__
 from bot.adapters.clock import WallClock
 from bot.adapters.slack.adapter import SlackSettings
 from bot.config import Settings
+from bot.core.editor_schema import json_schema
 from bot.core.errors import RunbookRefused, SettingsRefused, StoreUnavailable, SwitchroomError
 from bot.core.model import Cell, Outcome, Tick
 from bot.core.proof import verify
-from bot.core.editor_schema import json_schema
 from bot.demo import HINTS, Scene, Show, scripted, shown
 from bot.rehearsal.crew import Script
 from bot.verbs import VERBS
 from bot.web.control import read_private, whoami
-from bot.wire import CONTROL_FILE, Plan, check_once, kinds, lint_files, load_deployment, open_existing, run_probes, running_bot, say_alone
+from bot.wire import (
+    CONTROL_FILE,
+    Plan,
+    check_once,
+    kinds,
+    lint_files,
+    load_deployment,
+    open_existing,
+    run_probes,
+    running_bot,
+    say_alone,
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The war room of a telecom migration.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The war room of a telecom migration.",
+)
 audit = typer.Typer(no_args_is_help=True, help="Prove the ledger.")
 app.add_typer(audit, name="audit")
 _T = TypeVar("_T")
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output, nothing else.")]
-StateDir = Annotated[Path | None, typer.Option("--state-dir", help="Where the ledger and the control files are; default var.")]
+StateDir = Annotated[
+    Path | None, typer.Option("--state-dir", help="Where the ledger and the control files are; default var.")
+]
 
 
 def main() -> None:
@@ -76,7 +94,10 @@ def _log_to_stderr() -> None:
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        processors=[structlog.processors.add_log_level, structlog.processors.LogfmtRenderer(key_order=["level", "event"])],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
+        ],
     )
 
 
@@ -150,7 +171,10 @@ def probes(state_dir: StateDir = None) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A kind (voice, ivr, sms, data, http) for one probe now; with --run, a check of that run.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A kind (voice, ivr, sms, data, http) for one probe now; with --run, a check of that run."),
+    ],
     with_: Annotated[str, typer.Option("--with", help="The parameters of the kind, as JSON.")] = "{}",
     origin: Annotated[str, typer.Option(help="The origin of the cell.")] = "",
     number: Annotated[str, typer.Option(help="The number of the cell.")] = "",
@@ -178,7 +202,9 @@ def _parameters(text: str) -> dict[str, Any]:
     except ValueError:
         parameters = None
     if not isinstance(parameters, dict):
-        raise SettingsRefused(f"--with is not a JSON object: {text[:80]!r}. Write it like '{{\"direction\": \"inbound\"}}'.")
+        raise SettingsRefused(
+            f'--with is not a JSON object: {text[:80]!r}. Write it like \'{{"direction": "inbound"}}\'.'
+        )
     return parameters
 
 
@@ -210,7 +236,11 @@ def audit_verify(state_dir: StateDir = None, json_: Json = False) -> None:
     finally:
         store.close()
     head = report.head.hex()
-    _say(json.dumps({"whole": report.broken is None, "sentence": report.sentence, "head": head}) if json_ else report.sentence)
+    _say(
+        json.dumps({"whole": report.broken is None, "sentence": report.sentence, "head": head})
+        if json_
+        else report.sentence
+    )
     sys.exit(0 if report.broken is None else 1)
 
 
@@ -256,7 +286,9 @@ async def _speak(settings: Settings, body: dict[str, str]) -> tuple[bool, str]:
         except httpx.ConnectError:
             pass  # the bot died without taking its file away: the lease says whether we may go on
         except httpx.HTTPError as error:
-            raise StoreUnavailable(f"The bot did not answer ({type(error).__name__}). Whether it was done is not known; ask: switchroom status") from error
+            raise StoreUnavailable(
+                f"The bot did not answer ({type(error).__name__}). Whether it was done is not known; ask: switchroom status"
+            ) from error
     return await say_alone(settings, load_deployment(settings.deployment), body)
 
 

@@ -1,6 +1,4 @@
-"""
-Put a demo together: the stage, a bot on a fast clock, and people who play by a script where asked.
-"""
+"""Put a demo together: the stage, a bot on a fast clock, and people who play by a script where asked."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -147,7 +145,10 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
         clock = FastClock(_start(plan, text), WallClock().now(), show.speed)
         settings = show.settings.model_copy(update={"deployment": built.deployment_file})
         slack = SlackSettings(
-            bot_token=built.bot_token, app_token=built.app_token, api_url=built.api_url, pace=Pace().faster(casting.pace)
+            bot_token=built.bot_token,
+            app_token=built.app_token,
+            api_url=built.api_url,
+            pace=Pace().faster(casting.pace),
         )
         scenario = m.Scenario(name="demo", speed=show.speed, assumes=plan.requires)
         bot = await stack.enter_async_context(
@@ -214,4 +215,3 @@ async def shown(show: Show, tell: Callable[[Scene], None]) -> None:
         for fault in show.faults:
             await on.fault(fault, on=True)
         await asyncio.Event().wait()
-

@@ -267,9 +267,7 @@ class Draft:
 
 def seen_of(envelope: Envelope) -> Seen:
     """Return the part of an envelope that the fold needs."""
-    return Seen(
-        envelope.position, envelope.at, envelope.actor.person, envelope.actor.account, envelope.via.value
-    )
+    return Seen(envelope.position, envelope.at, envelope.actor.person, envelope.actor.account, envelope.via.value)
 
 
 # ---------------------------------------------------------------------- folding from the store

@@ -70,7 +70,9 @@ class Deliverer(Protocol):
 class Outbox:
     """Delivers effects until stopped."""
 
-    def __init__(self, service: Service, store: Store, room: Deliverer, runner: Runner, urls: Mapping[str, str]) -> None:
+    def __init__(
+        self, service: Service, store: Store, room: Deliverer, runner: Runner, urls: Mapping[str, str]
+    ) -> None:
         self._service = service
         self._store = store
         self._room = room
@@ -220,9 +222,7 @@ class Outbox:
             if row.id not in self._answers:
                 self._answers[row.id] = await self._call(run, run.plan.step(step_id), state.key)
             answer = self._answers[row.id]
-            command = m.ReportStep.model_validate(
-                {"run": row.run, "step": step_id, "attempt": int(attempt), **answer}
-            )
+            command = m.ReportStep.model_validate({"run": row.run, "step": step_id, "attempt": int(attempt), **answer})
             try:
                 await self._service.handle(command, MACHINE, Via.OUTBOX, command_id=f"report:{row.id}")
             except Refused as refusal:
@@ -236,7 +236,10 @@ class Outbox:
         http = step.do.http
         url = self._urls.get(http.target)
         if url is None:
-            return {"outcome": "failed", "detail": f'target "{http.target}" is not in the deployment file; nothing was sent'}
+            return {
+                "outcome": "failed",
+                "detail": f'target "{http.target}" is not in the deployment file; nothing was sent',
+            }
         path = http.post[len(http.target) + 2 :]
         timeout_s = step.timeout.total_seconds()
         answer = await self._runner.perform(url, path, {**http.json_, "run": run.run}, key, timeout_s)

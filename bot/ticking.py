@@ -206,4 +206,3 @@ def _on_grid(start: Utc, every: timedelta, now: Utc) -> Utc:
         return start
     steps = -((start - now) // every)
     return start + steps * every
-

@@ -120,7 +120,10 @@ class Said:
         if mention is not None:
             key = _mentioned(self.desk.deployment, mention[1])
         if key not in self.desk.deployment.people:
-            raise Refused(Reason.BAD_ARGUMENT, f'Nothing was done: "{safe(word)}" is not listed.{_nearest(key, self.desk.deployment.people)}')
+            raise Refused(
+                Reason.BAD_ARGUMENT,
+                f'Nothing was done: "{word}" is not listed.{_nearest(key, self.desk.deployment.people)}',
+            )
         return key
 
     def time(self, word: str) -> Utc:
@@ -131,7 +134,7 @@ class Said:
 def _mentioned(deployment: Deployment, user: str) -> str:
     """Return whose Slack or room user id *user* is, or the id itself for nobody listed."""
     for key, person in deployment.people.items():
-        if any(account.rpartition(":")[2].rpartition("/")[2] == user for account in person.accounts):
+        if any(account.replace("/", ":").rsplit(":", 1)[-1] == user for account in person.accounts):
             return key
     return user
 
@@ -155,7 +158,9 @@ def next_time(word: str, zone: ZoneInfo, now: Utc) -> Utc:
     try:
         when = datetime.fromisoformat(word)
     except ValueError:
-        raise Refused(Reason.BAD_ARGUMENT, f'Nothing was done: "{safe(word)}" is not a time. Write 03:30 or 2026-12-08T03:30.') from None
+        raise Refused(
+            Reason.BAD_ARGUMENT, f'Nothing was done: "{word}" is not a time. Write 03:30 or 2026-12-08T03:30.'
+        ) from None
     return when if when.tzinfo else when.replace(tzinfo=zone)
 
 
@@ -181,7 +186,7 @@ def verb(usage: str, *aliases: str) -> Callable[[_Says], _Says]:
     """List a verb under its function's name; *usage* is what follows `/cutover`."""
 
     def listed(says: _Says) -> _Says:
-        name = usage.split()[0]
+        name = usage.split(maxsplit=1)[0]
         VERBS[name] = Verb(name, usage, (says.__doc__ or "").strip(), says, aliases)
         return says
 
@@ -207,7 +212,9 @@ def open_(said: Said) -> Answer:
     name = said.word(0, "the runbook's name")
     library = said.desk.library
     if name not in library.names():
-        raise Refused(Reason.UNKNOWN_WORD, f'There is no runbook "{safe(name)}". Nothing was opened.{_nearest(name, library.names())}')
+        raise Refused(
+            Reason.UNKNOWN_WORD, f'There is no runbook "{name}". Nothing was opened.{_nearest(name, library.names())}'
+        )
     deployment = said.desk.deployment
     migration = said.words[1] if len(said.words) > 1 else deployment.migration
     taken = [run for run in said.house.runs if run.startswith(name)]
@@ -228,7 +235,7 @@ def amend(said: Said) -> Answer:
     """Change the runbook of the run. Votes are void; signatures too, where the criteria changed."""
     name = said.word(0, "the runbook's name")
     if name not in said.desk.library.names():
-        raise Refused(Reason.UNKNOWN_WORD, f'There is no runbook "{safe(name)}".{_nearest(name, said.desk.library.names())}')
+        raise Refused(Reason.UNKNOWN_WORD, f'There is no runbook "{name}".{_nearest(name, said.desk.library.names())}')
     return m.Amend(run=said.run.run, text=said.desk.library.book(name).text, reason=said.after(1))
 
 
@@ -286,7 +293,7 @@ def retry(said: Said) -> Answer:
 @verb('add "TEXT" @PERSON [by HH:MM]')
 def add(said: Said) -> Answer:
     """Add an unplanned task for a person, to be done by a time."""
-    text = said.word(0, 'the text in quotes')
+    text = said.word(0, "the text in quotes")
     person = said.somebody(said.word(1, "the person"))
     late = said.words[3] if len(said.words) > 3 and said.words[2] == "by" else ""
     return m.AddTask(run=said.run.run, text=text, person=person, by=said.time(late) if late else None)
@@ -382,12 +389,14 @@ def _entry(envelope: object, event: m.Event) -> str:
         f"{name} {value}" for name, value in event.model_dump(mode="json").items()
         if name in {"step", "number", "option", "person", "trigger", "check", "reason", "role"} and value
     )  # fmt: skip
-    return f"{position} {at:%H:%M:%S} UTC {type(event).__name__} by {actor.person}" + (f": {safe(about)}" if about else "")
+    return f"{position} {at:%H:%M:%S} UTC {type(event).__name__} by {actor.person}" + (
+        f": {safe(about)}" if about else ""
+    )
 
 
 def _number(word: str) -> int:
     if not word.isdigit():
-        raise Refused(Reason.BAD_ARGUMENT, f'Nothing was done: "{safe(word)}" is not a number.')
+        raise Refused(Reason.BAD_ARGUMENT, f'Nothing was done: "{word}" is not a number.')
     return int(word)
 
 
@@ -395,7 +404,7 @@ def _minutes(word: str) -> float:
     try:
         return duration(word).total_seconds() / 60
     except ValueError as error:
-        raise Refused(Reason.BAD_ARGUMENT, f"Nothing was done: {safe(str(error))}") from None
+        raise Refused(Reason.BAD_ARGUMENT, f"Nothing was done: {error!s}") from None
 
 
 # ------------------------------------------------------------------------------------------ doing
@@ -410,10 +419,14 @@ def parse(line: str) -> tuple[Verb, tuple[str, ...]]:
     name = words[0].lower() if words else "status"
     found = VERBS.get(name) or next((one for one in VERBS.values() if name in one.aliases), None)
     if found is None:
-        close = difflib.get_close_matches(name, [*VERBS, *(a for v in VERBS.values() for a in v.aliases if a)], n=1, cutoff=0.4)
-        near = VERBS.get(close[0]) or next(v for v in VERBS.values() if close[0] in v.aliases) if close else VERBS["help"]
+        close = difflib.get_close_matches(
+            name, [*VERBS, *(a for v in VERBS.values() for a in v.aliases if a)], n=1, cutoff=0.4
+        )
+        near = (
+            VERBS.get(close[0]) or next(v for v in VERBS.values() if close[0] in v.aliases) if close else VERBS["help"]
+        )
         raise Refused(
-            Reason.UNKNOWN_WORD, f'I do not know "{safe(name)}". Nothing was done. Did you mean: /cutover {near.usage}'
+            Reason.UNKNOWN_WORD, f'I do not know "{name}". Nothing was done. Did you mean: /cutover {near.usage}'
         )
     return found, tuple(words[1:])
 
@@ -444,12 +457,14 @@ async def say(
             )
     except Refused as refusal:
         await _settle(desk, inbox, "refused")
-        return False, Message(text=safe(refusal.sentence), blocks=())
+        return False, answers.refused(refusal.sentence)
     except RunbookRefused as refusal:
         await _settle(desk, inbox, "refused")
-        return False, Message(text=f"Not opened. {safe(str(refusal))}", blocks=())
+        return False, answers.refused(f"Not opened. {refusal}")
     except StoreUnavailable as trouble:
-        return False, Message(text=f"NOT recorded, say it again when the room says that the ledger can be written. {trouble}", blocks=())
+        return False, Message(
+            text=f"NOT recorded, say it again when the room says that the ledger can be written. {trouble}", blocks=()
+        )
     await _settle(desk, inbox, "handled")
     return True, answer
 
@@ -457,5 +472,3 @@ async def say(
 async def _settle(desk: Desk, inbox: str | None, how: str) -> None:
     if inbox is not None:
         await desk.service.settle(inbox, how)
-
-

@@ -1,6 +1,4 @@
-"""
-The composition root: the only place that builds things and knows which part meets which.
-"""
+"""The composition root: the only place that builds things and knows which part meets which."""
 
 import asyncio
 import os
@@ -118,7 +116,10 @@ def load_deployment(path: Path) -> Deployment:
 
 
 def _plain(deployment: Deployment) -> dict[str, object]:
-    return {section: {key: dict(target) for key, target in entries.items()} for section, entries in deployment.targets.items()}
+    return {
+        section: {key: dict(target) for key, target in entries.items()}
+        for section, entries in deployment.targets.items()
+    }
 
 
 def open_existing(settings: Settings, *, read_only: bool = False) -> Store:

@@ -59,5 +59,3 @@ def _detail(response: httpx.Response) -> str:
         return ""
     said = raw.get("detail") or raw.get("message") if isinstance(raw, dict) else None
     return said[:200] if isinstance(said, str) else ""
-
-

@@ -190,7 +190,7 @@ class Wake(Command):
 
 
 class StartService(Command):
-    """This process took the lease."""
+    """A process took the lease."""
 
     epoch: int
     software: str

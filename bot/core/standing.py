@@ -74,10 +74,10 @@ def open_holes(run: RunState) -> tuple[Hole, ...]:
 
 
 def relied_on(run: RunState) -> tuple[Check, ...]:
-    """Return the checks that a watch or a gate now under way relies on."""
+    """Return the checks that a watch or a gate relies on, under way or still to come: its window looks back."""
     wanted: dict[str, Check] = {}
     for step in run.plan.steps:
-        if run.steps[step.id].status is StepStatus.RUNNING and step.kind in {StepKind.WATCH, StepKind.GATE}:
+        if not run.steps[step.id].status.settled and step.kind in {StepKind.WATCH, StepKind.GATE}:
             for check in run.plan.checks_of(gate_entry(step).checks if step.kind is StepKind.GATE else step.checks):
                 wanted[check.id] = check
     return tuple(wanted.values())
@@ -93,7 +93,7 @@ def probing(run: RunState) -> bool:
     return run.status in {RunStatus.RUNNING, RunStatus.GOING_BACK}
 
 
-def since_silent(run: RunState, check: Check, cell: CellState) -> Utc | None:
+def since_silent(run: RunState, cell: CellState) -> Utc | None:
     """Return since when *cell* is silent at most: its last verdict, or the arming of the checks."""
     started = run.started_at
     return cell.decided_at or started if cell.decided_at is None or started is None else max(cell.decided_at, started)
@@ -135,9 +135,11 @@ def forward_blocks(run: RunState, *, settling: str = "", resuming: bool = False)
     """
     blocks: list[str] = []
     if run.status is not RunStatus.RUNNING:
-        blocks.append({RunStatus.OPENED: "the run is not started", RunStatus.GOING_BACK: "the run is going back"}.get(
-            run.status, "the run is over"
-        ))
+        blocks.append(
+            {RunStatus.OPENED: "the run is not started", RunStatus.GOING_BACK: "the run is going back"}.get(
+                run.status, "the run is over"
+            )
+        )
     if run.paused is not None and not resuming:
         blocks.append(f"paused by {run.name(run.paused_by)}" + (f": {run.paused}" if run.paused else ""))
     blocks.extend(
@@ -148,7 +150,8 @@ def forward_blocks(run: RunState, *, settling: str = "", resuming: bool = False)
     blocks.extend(
         f"rule {trigger.title!r} is met"
         for trigger in run.plan.triggers
-        if run.triggers[trigger.id].met and (run.fix is None or run.fix.trigger != trigger.id)
+        if run.triggers[trigger.id].met
+        and (run.fix is None or run.fix.trigger != trigger.id)
         and not any(d.opened.about == trigger.id for d in run.open_decisions)
     )
     if run.fix is not None:

@@ -111,5 +111,3 @@ def watching(run: RunState) -> bool:
     return run.no_return and any(
         step.kind is StepKind.WATCH and run.steps[step.id].status is StepStatus.RUNNING for step in run.plan.steps
     )
-
-

@@ -70,7 +70,13 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
         _write_private(config_file, json.dumps(config))
         room = await stack.enter_async_context(_program("bot.room", str(config_file)))
         yield Stage(
-            room["url"], room["api_url"], config["bot_token"], config["app_token"], carrier["control"], deployment, deployment_file
+            room["url"],
+            room["api_url"],
+            config["bot_token"],
+            config["app_token"],
+            carrier["control"],
+            deployment,
+            deployment_file,
         )
 
 
@@ -127,7 +133,6 @@ async def _strike(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
 
 
 def opening_time(text: bytes, before: timedelta) -> Utc:

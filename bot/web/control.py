@@ -88,5 +88,7 @@ def read_private(path: Path) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise SettingsRefused(f"{path} cannot be read ({type(error).__name__}). Remove it and start switchroom again.") from None
+        raise SettingsRefused(
+            f"{path} cannot be read ({type(error).__name__}). Remove it and start switchroom again."
+        ) from None
     return {str(key): str(value) for key, value in raw.items()}

@@ -58,7 +58,7 @@ class Asked:
         """Return the run, if it has begun and is not over, and who asks fills a role."""
         run = self.by_role(doing)
         if run.status is RunStatus.OPENED:
-            raise Refused(Reason.WRONG_STATE, f"Nothing was done: the run is not started. To start it: /cutover start")
+            raise Refused(Reason.WRONG_STATE, "Nothing was done: the run is not started. To start it: /cutover start")
         return self.not_over(run)
 
     def not_over(self, run: RunState) -> RunState:

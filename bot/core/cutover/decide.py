@@ -43,7 +43,9 @@ def decide(house: House, order: m.Order, now: datetime) -> Decision:
         case m.StartService():
             return Decision(tuple(_service_started(asked, command)))
         case m.ParkEffect():
-            parked = m.EffectParked(run="", effect=command.effect, place=command.place, kind=command.kind, why=command.why)
+            parked = m.EffectParked(
+                run="", effect=command.effect, place=command.place, kind=command.kind, why=command.why
+            )
             return Decision((parked,))
         case _:
             events = _ARMS[type(command)](asked, command)
@@ -52,8 +54,10 @@ def decide(house: House, order: m.Order, now: datetime) -> Decision:
 
 def _with_reading(asked: Asked, command: m.RecordReading) -> Decision:
     watching.accept(asked, command.tick, command.reading, command.epoch)
-    seen = Asked(observe(asked.house, command.run, command.reading, asked.house.position + 1), asked.order, asked.now)
-    events = watching.after_reading(seen, command.reading)
+    unnoticed = watching.unnoticed(asked, command.reading)
+    house = observe(asked.house, command.run, command.reading, asked.house.position + 1)
+    seen = Asked(house, asked.order, asked.now)
+    events = [*unnoticed, *watching.after_reading(seen.after(unnoticed), command.reading)]
     return Decision(tuple(settled(seen, events)) if events else (), command.reading)
 
 
@@ -102,11 +106,14 @@ def _add_task(asked: Asked, command: m.AddTask) -> list[m.Event]:
     run = asked.not_over(asked.by_role("adding a task"))
     if not command.text.strip() or command.person not in run.people:
         raise Refused(
-            Reason.BAD_ARGUMENT, 'Nothing was added: write /cutover add "what to do" @person by 03:30, with a listed person.'
+            Reason.BAD_ARGUMENT,
+            'Nothing was added: write /cutover add "what to do" @person by 03:30, with a listed person.',
         )
     if command.by is not None and command.by <= asked.now:
         raise Refused(Reason.BAD_ARGUMENT, "Nothing was added: that time has passed already.")
-    return [m.TaskAdded(run=run.run, task=f"t{len(run.tasks) + 1}", text=command.text, person=command.person, by=command.by)]
+    return [
+        m.TaskAdded(run=run.run, task=f"t{len(run.tasks) + 1}", text=command.text, person=command.person, by=command.by)
+    ]
 
 
 def _check_now(asked: Asked, command: m.CheckNow) -> list[m.Event]:

@@ -488,7 +488,9 @@ def _(event: m.DigestDue, run: RunState, seen: Seen) -> RunState:
 
 @arm.register
 def _(event: m.RollbackStarted, run: RunState, seen: Seen) -> RunState:
-    return run.model_copy(update={"status": RunStatus.GOING_BACK, "rollback": event.number, "paused": None, "fix": None})
+    return run.model_copy(
+        update={"status": RunStatus.GOING_BACK, "rollback": event.number, "paused": None, "fix": None}
+    )
 
 
 @arm.register
@@ -537,9 +539,7 @@ def _urgent(run: RunState, cause: str) -> RunState:
 def _rearmed(run: RunState, at: datetime) -> RunState:
     """The network has changed: what was measured before it says nothing about after."""
     triggers = {name: state.model_copy(update={"tallies": {}}) for name, state in run.triggers.items()}
-    cells = {
-        key: cell.model_copy(update={"passed": 0, "failed": 0, "errors": 0}) for key, cell in run.cells.items()
-    }
+    cells = {key: cell.model_copy(update={"passed": 0, "failed": 0, "errors": 0}) for key, cell in run.cells.items()}
     return run.model_copy(update={"armed_at": at, "triggers": triggers, "cells": cells})
 
 

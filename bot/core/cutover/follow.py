@@ -192,8 +192,11 @@ def _digests(asked: Asked) -> list[m.Event]:
             continue
         return [
             m.DigestDue(
-                run=run.run, digest=digest.id, number=state.number + 1, cause=state.urgent, next_at=asked.now + digest.every
+                run=run.run,
+                digest=digest.id,
+                number=state.number + 1,
+                cause=state.urgent,
+                next_at=asked.now + digest.every,
             )
         ]
     return []
-

@@ -21,7 +21,6 @@ from bot.core.standing import (
     forward_blocks,
     may_own,
     missing_signatures,
-    ready,
     unmet_needs,
 )
 from bot.core.state import RunState, RunStatus, StepStatus
@@ -110,9 +109,13 @@ def sign(asked: Asked, command: m.Sign) -> list[m.Event]:
     wanted = [role for role in asked.roles if role in run.plan.approvals.criteria.roles]
     if not wanted:
         needed = ", ".join(run.plan.approvals.criteria.roles)
-        raise Refused(Reason.NOT_YOUR_ROLE, f"Not signed: the criteria are signed by {needed}, and you fill none of them.")
+        raise Refused(
+            Reason.NOT_YOUR_ROLE, f"Not signed: the criteria are signed by {needed}, and you fill none of them."
+        )
     # Where one person signed for two roles, one of the two still wants somebody else.
-    open_roles = {role for slot in missing_signatures(run) for role in slot} if asked.person not in run.signers else set()
+    open_roles = (
+        {role for slot in missing_signatures(run) for role in slot} if asked.person not in run.signers else set()
+    )
     fresh = [role for role in wanted if role not in run.signatures or role in open_roles]
     if not fresh:
         signed = ", ".join(f"{role} by {run.name(run.signatures[role][0])}" for role in wanted)
@@ -139,7 +142,9 @@ def start(asked: Asked, command: m.Start) -> list[m.Event]:
 def _start_run(asked: Asked) -> list[m.Event]:
     run = asked.not_over(asked.by_role("starting the run"))
     if run.status is not RunStatus.OPENED:
-        raise Refused(Reason.ALREADY, f"Nothing was done: the run was started at {clock(run, run.started_at or asked.now)}.")
+        raise Refused(
+            Reason.ALREADY, f"Nothing was done: the run was started at {clock(run, run.started_at or asked.now)}."
+        )
     if not set(asked.roles) & set(run.plan.approvals.go.roles):
         raise Refused(
             Reason.NOT_YOUR_ROLE, f"Not started: the run is started by {', '.join(run.plan.approvals.go.roles)}."
@@ -214,7 +219,9 @@ def done(asked: Asked, command: m.Done) -> list[m.Event]:
 
 def _task_done(asked: Asked, run: RunState, task_id: str) -> list[m.Event]:
     if run.tasks[task_id].done_at is not None:
-        raise Refused(Reason.ALREADY, f"Task {task_id} was done at {clock(run, run.tasks[task_id].done_at or asked.now)}.")
+        raise Refused(
+            Reason.ALREADY, f"Task {task_id} was done at {clock(run, run.tasks[task_id].done_at or asked.now)}."
+        )
     return [m.TaskDone(run=run.run, task=task_id)]
 
 
@@ -269,7 +276,11 @@ def report(asked: Asked, command: m.ReportStep) -> list[m.Event]:
     """What an action's target answered. An answer to an older attempt changes nothing."""
     run = asked.run
     state = run.steps.get(command.step)
-    if state is None or state.attempt != command.attempt or state.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}:
+    if (
+        state is None
+        or state.attempt != command.attempt
+        or state.status not in {StepStatus.RUNNING, StepStatus.IN_DOUBT}
+    ):
         raise Refused(Reason.TOO_LATE, f"{command.step} attempt {command.attempt} is no longer waiting for an answer.")
     at: dict[str, str | int] = {"run": run.run, "step": command.step, "attempt": command.attempt}
     match command.outcome:
@@ -329,4 +340,3 @@ def _stands(run: RunState, step: Step) -> str:
     else:
         when = ""
     return f"{step.name!r} is {state.status.value.replace('-', ' ')}{when}."
-

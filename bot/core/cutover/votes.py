@@ -116,7 +116,9 @@ def cast(asked: Asked, command: m.CastVote) -> list[m.Event]:
     earlier = decision.votes.get(asked.person)
     minutes = until.total_seconds() / 60 if until else 0
     if earlier and (earlier.option, earlier.owner, earlier.minutes) == (offer.option, command.owner, minutes):
-        raise Refused(Reason.ALREADY, f"Your vote for {offer.letter} was counted at {clock(run, earlier.at)}. Nothing changed.")
+        raise Refused(
+            Reason.ALREADY, f"Your vote for {offer.letter} was counted at {clock(run, earlier.at)}. Nothing changed."
+        )
     vote = m.VoteCast(
         run=run.run,
         number=decision.number,
@@ -217,7 +219,9 @@ def _nothing_blocks(asked: Asked, run: RunState, decision: DecisionState) -> Non
         case _:
             pass
     if blocks:
-        raise Refused(Reason.NOT_READY, f"Your vote was not counted, this may not go forward now: {'; '.join(blocks[:4])}.")
+        raise Refused(
+            Reason.NOT_READY, f"Your vote was not counted, this may not go forward now: {'; '.join(blocks[:4])}."
+        )
 
 
 def give_reason(asked: Asked, command: m.GiveReason) -> list[m.Event]:
@@ -268,7 +272,11 @@ def _follows(asked: Asked, run: RunState, decision: DecisionState, chosen: Optio
     match chosen:
         case OptionName.GO:
             step = decision.opened.about
-            return [m.StepFinished(run=run.run, step=step, attempt=run.steps[step].attempt, detail=f"decision {decision.number}")]
+            return [
+                m.StepFinished(
+                    run=run.run, step=step, attempt=run.steps[step].attempt, detail=f"decision {decision.number}"
+                )
+            ]
         case OptionName.GO_BACK:
             others = [
                 m.DecisionClosed(run=run.run, number=other.number, why=f"decision {decision.number} is to go back")
@@ -324,7 +332,9 @@ def pause(asked: Asked, command: m.Pause) -> list[m.Event]:
             f"Nothing was paused: the run is going back, by decision {run.rollback}, and a pause stops only going forward.",
         )
     if run.paused is not None:
-        raise Refused(Reason.ALREADY, f"Paused already, by {run.name(run.paused_by)} at {clock(run, run.paused_at or asked.now)}.")
+        raise Refused(
+            Reason.ALREADY, f"Paused already, by {run.name(run.paused_by)} at {clock(run, run.paused_at or asked.now)}."
+        )
     return [m.Paused(run=run.run, reason=command.reason)]
 
 
@@ -335,7 +345,9 @@ def resume(asked: Asked, command: m.Resume) -> list[m.Event]:
         raise Refused(Reason.ALREADY, "Nothing was done: the run is not paused.")
     asking = next((d for d in run.open_decisions if d.opened.subject == "resume"), None)
     if asking is not None:
-        raise Refused(Reason.ALREADY, f"Asked already: decision {asking.number}. To agree: /cutover decide {asking.number} A")
+        raise Refused(
+            Reason.ALREADY, f"Asked already: decision {asking.number}. To agree: /cutover decide {asking.number} A"
+        )
     why = f" ({command.reason})" if command.reason else ""
     return [
         _question(
@@ -349,9 +361,14 @@ def postpone(asked: Asked, command: m.Postpone) -> list[m.Event]:
     """Move the window to a later time. Always on offer before the point of no return."""
     run = asked.not_over(asked.by_role("postponing"))
     if run.no_return_at is not None:
-        raise Refused(Reason.TOO_LATE, f"Not postponed: the switch began at {clock(run, run.no_return_at)}. To go back: /cutover port-back")
+        raise Refused(
+            Reason.TOO_LATE,
+            f"Not postponed: the switch began at {clock(run, run.no_return_at)}. To go back: /cutover port-back",
+        )
     if not asked.now < command.opens < command.closes:
-        raise Refused(Reason.BAD_ARGUMENT, "Not postponed: the new window must open in the future and close after it opens.")
+        raise Refused(
+            Reason.BAD_ARGUMENT, "Not postponed: the new window must open in the future and close after it opens."
+        )
     opens, closes = run.window_opens, run.window_closes
     if opens and closes and (command.opens < opens or command.closes - command.opens > closes - opens):
         raise Refused(

@@ -16,6 +16,7 @@ from bot.core.runbook import Check, NoData, Step, StepKind, Trigger
 from bot.core.standing import (
     Colour,
     cell_key,
+    cell_state,
     cells_of,
     clock,
     colour,
@@ -35,19 +36,26 @@ def accept(asked: Asked, tick: Tick, reading: Reading, epoch: int) -> None:
     """Raise Refused unless *reading* answers *tick* of a run that is being probed, under our lease."""
     run = asked.run
     if epoch != asked.house.epoch:
-        raise Refused(Reason.WRONG_STATE, f"The reading was taken under lease {epoch}; this is lease {asked.house.epoch}.")
+        raise Refused(
+            Reason.WRONG_STATE, f"The reading was taken under lease {epoch}; this is lease {asked.house.epoch}."
+        )
     if not probing(run):
         raise Refused(Reason.WRONG_STATE, f"Run {run.run} is not being probed; the reading is not counted.")
     if not any(check.id == tick.check and check.probes(tick.cell) for check in run.plan.checks):
         raise Refused(Reason.WRONG_STATE, f"{tick.check} {tick.cell.key} is no longer measured in run {run.run}.")
     if reading.at > asked.now + _AHEAD:
         raise Refused(
-            Reason.BAD_ARGUMENT, f"The reading of {reading.check} is dated {reading.at:%H:%M:%S} UTC, and it is {asked.now:%H:%M:%S}."
+            Reason.BAD_ARGUMENT,
+            f"The reading of {reading.check} is dated {reading.at:%H:%M:%S} UTC, and it is {asked.now:%H:%M:%S}.",
         )
     if not all(math.isfinite(value) for value in reading.metrics.values()):
-        raise Refused(Reason.BAD_ARGUMENT, f"The reading of {reading.check} holds a metric that is not a finite number.")
+        raise Refused(
+            Reason.BAD_ARGUMENT, f"The reading of {reading.check} holds a metric that is not a finite number."
+        )
     if (tick.run, tick.check, tick.cell) != (run.run, reading.check, reading.cell):
-        raise Refused(Reason.BAD_ARGUMENT, f"The reading is of {reading.check} {reading.cell.key}, the tick of {tick.check}.")
+        raise Refused(
+            Reason.BAD_ARGUMENT, f"The reading is of {reading.check} {reading.cell.key}, the tick of {tick.check}."
+        )
 
 
 def after_reading(asked: Asked, reading: Reading) -> list[m.Event]:
@@ -181,7 +189,7 @@ def holes(asked: Asked) -> list[m.Event]:
     events: list[m.Event] = []
     for check in relied_on(run):
         for cell in cells_of(run, check):
-            since = since_silent(run, check, cell)
+            since = since_silent(run, cell)
             if since is None or (check.id, cell.cell) in known or asked.now - since <= check.hole_after:
                 continue
             events.append(m.HoleOpened(run=run.run, check=check.id, cell=cell.cell, since=since))
@@ -191,6 +199,20 @@ def holes(asked: Asked) -> list[m.Event]:
         for check in relied_on(run):
             events += _turned(after, check)
     return events
+
+
+def unnoticed(asked: Asked, reading: Reading) -> list[m.Event]:
+    """Return the hole that *reading*, not yet folded, ends before anybody was woken to see it."""
+    run = asked.run
+    check = run.plan.check(reading.check)
+    cell = cell_state(run, check.id, reading.cell)
+    since = since_silent(run, cell)
+    if not reading.outcome.decided or reading.cell.control or since is None or reading.at - since <= check.hole_after:
+        return []
+    if check not in relied_on(run) or any((hole.check, hole.cell) == (check.id, cell.cell) for hole in open_holes(run)):
+        return []
+    opened = m.HoleOpened(run=run.run, check=check.id, cell=cell.cell, since=since)
+    return [opened, *against_forward(run, "a check has a hole")]
 
 
 def _hole_closed(run: RunState, reading: Reading) -> list[m.Event]:
@@ -282,7 +304,9 @@ def proven_fixed(run: RunState, trigger: Trigger, now: datetime) -> bool:
             return False
         cells = [cell for cell in check.measured_cells() if trigger.when.member_of(cell) == member]
         states = [run.cells.get(cell_key(check.id, cell.key)) for cell in cells]
-        if any(state is None or state.decided is not Outcome.PASS or _before(state.decided_at, since) for state in states):
+        if any(
+            state is None or state.decided is not Outcome.PASS or _before(state.decided_at, since) for state in states
+        ):
             return False
     return True
 
