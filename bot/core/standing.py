@@ -93,7 +93,7 @@ def probing(run: RunState) -> bool:
     return run.status in {RunStatus.RUNNING, RunStatus.GOING_BACK}
 
 
-def since_silent(run: RunState, cell: CellState) -> Utc | None:
+def since_silent(run: RunState, check: Check, cell: CellState) -> Utc | None:  # noqa: ARG001 - asked with the check at hand, as its siblings are
     """Return since when *cell* is silent at most: its last verdict, or the arming of the checks."""
     started = run.started_at
     return cell.decided_at or started if cell.decided_at is None or started is None else max(cell.decided_at, started)

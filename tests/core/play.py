@@ -185,6 +185,8 @@ class Play:
         """The first gate said go, and it is in the window."""
         self.called(text)
         self.votes("A", "deputy", "noc-a")
+        while self.now < at(1, 29):
+            self.sweeps(self.now + timedelta(minutes=3))
         self.sweeps(at(1, 31))
         return self
 

@@ -44,7 +44,7 @@ def _silences(run: RunState) -> Iterator[datetime]:
     known = {(hole.check, hole.cell) for hole in open_holes(run)}
     for check in relied_on(run):
         for cell in cells_of(run, check):
-            since = since_silent(run, cell)
+            since = since_silent(run, check, cell)
             if since is not None and (check.id, cell.cell) not in known:
                 yield since + check.hole_after + _AFTER
     for trigger in run.plan.triggers:

@@ -189,7 +189,7 @@ def holes(asked: Asked) -> list[m.Event]:
     events: list[m.Event] = []
     for check in relied_on(run):
         for cell in cells_of(run, check):
-            since = since_silent(run, cell)
+            since = since_silent(run, check, cell)
             if since is None or (check.id, cell.cell) in known or asked.now - since <= check.hole_after:
                 continue
             events.append(m.HoleOpened(run=run.run, check=check.id, cell=cell.cell, since=since))
@@ -206,7 +206,7 @@ def unnoticed(asked: Asked, reading: Reading) -> list[m.Event]:
     run = asked.run
     check = run.plan.check(reading.check)
     cell = cell_state(run, check.id, reading.cell)
-    since = since_silent(run, cell)
+    since = since_silent(run, check, cell)
     if not reading.outcome.decided or reading.cell.control or since is None or reading.at - since <= check.hole_after:
         return []
     if check not in relied_on(run) or any((hole.check, hole.cell) == (check.id, cell.cell) for hole in open_holes(run)):
