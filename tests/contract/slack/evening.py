@@ -18,7 +18,7 @@ from bot.outbox import Outbox
 from bot.room import RoomPerson, RunningRoom, payloads
 from bot.room.sockets import Delivery
 from bot.service import Commit, Service
-from bot.verbs import Desk
+from bot.verbs import Book, Desk
 
 ROOM = "C0ROOM"
 EXEC = "C0EXEC"
@@ -71,10 +71,10 @@ class Shelf:
     def names(self) -> Sequence[str]:
         return ["broken", "evening"]
 
-    def text(self, name: str) -> str:
+    def book(self, name: str) -> Book:
         if name == "broken":
             raise RuntimeError("the shelf fell down")
-        return self.evening
+        return Book(self.evening, {})
 
 
 class Dice:
@@ -93,7 +93,7 @@ class Dice:
 class NoTargets:
     """There is nothing to call this evening."""
 
-    async def perform(self, target: str, path: str, body: Any, key: str, timeout_s: float) -> Answer:  # noqa: ARG002 - the port's signature
+    async def perform(self, target: str, path: str, body: Mapping[str, Any], key: str, timeout_s: float) -> Answer:  # noqa: ARG002 - the port's signature
         return Answer("failed", "no target is listed")
 
 
