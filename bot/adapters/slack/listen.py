@@ -111,7 +111,11 @@ class Listener:
         async def tell(text: str) -> None:
             await ack(response_action="errors", errors={self._forms.first_input(view): text})
 
-        faults = self._forms.faults(view)
+        try:
+            faults = self._forms.faults(view)
+        except Exception:
+            log.exception("form not read")
+            faults = {self._forms.first_input(view): OUR_FAULT}
         if faults:
             await ack(response_action="errors", errors=faults)
             return
@@ -243,8 +247,8 @@ class Listener:
         """A button's ack carries no words: the words follow."""
 
         async def tell(text: str) -> None:
-            await ack()
             said = heard(body, self._home.team)
+            await ack()
             self._spawn(self._whisperer.whisper(said.channel, said.user, Message(text, ()), said.response_url))
 
         return tell

@@ -56,6 +56,8 @@ rooms:
 """
 #: The room's limits refill twenty times as fast, and so does ours.
 FAST = Pace(trouble_s=0.05, timeout_s=5).faster(20)
+#: A busy machine is slow and not wrong.
+PATIENCE_S = 15.0
 WATCH = Watch(ping_s=1, look_s=0.05, grace_s=60)
 
 
@@ -94,7 +96,7 @@ class NoTargets:
     """There is nothing to call this evening."""
 
     async def perform(self, target: str, path: str, body: Mapping[str, Any], key: str, timeout_s: float) -> Answer:  # noqa: ARG002 - the port's signature
-        return Answer("failed", "no target is listed")
+        return Answer("failed", f"{target}{path} is not listed")
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ def told(person: RoomPerson, text: str) -> list[dict[str, Any]]:
 
 async def is_told(person: RoomPerson, text: str) -> dict[str, Any]:
     """Wait until *person* is told *text* privately, and return that message."""
-    return (await person.wait_for(lambda me: told(me, text)))[-1]
+    return (await person.wait_for(lambda me: told(me, text), PATIENCE_S))[-1]
 
 
 def with_text(person: RoomPerson, text: str, channel: str = ROOM) -> list[dict[str, Any]]:
@@ -162,13 +164,13 @@ async def sees(person: RoomPerson, key: str, text: str = "") -> dict[str, Any]:
         message = with_key(me, key)
         return message if message is not None and text in message["text"] else None
 
-    return await person.wait_for(there)
+    return await person.wait_for(there, PATIENCE_S)
 
 
 async def opened(lena: RoomPerson) -> None:
     """Open the run and wait for its board."""
     await lena.say(ROOM, "/cutover open evening")
-    await lena.wait_for(lambda me: me.pinned(ROOM))
+    await lena.wait_for(lambda me: me.pinned(ROOM), PATIENCE_S)
 
 
 async def started(lena: RoomPerson, noor: RoomPerson) -> None:
@@ -178,14 +180,14 @@ async def started(lena: RoomPerson, noor: RoomPerson) -> None:
         await who.say(ROOM, "/cutover sign")
         await is_told(who, "The criteria")
     await lena.say(ROOM, "/cutover start")
-    await lena.wait_for(lambda me: with_text(me, "started by Lena"))
+    await lena.wait_for(lambda me: with_text(me, "started by Lena"), PATIENCE_S)
 
 
 async def to_the_gate(lena: RoomPerson, noor: RoomPerson) -> dict[str, Any]:
     """Go on until the gate asks, and return its card."""
     await started(lena, noor)
     await noor.say(ROOM, "/cutover start prepare")
-    await noor.wait_for(lambda me: with_text(me, "Prepare"))
+    await noor.wait_for(lambda me: with_text(me, "Prepare"), PATIENCE_S)
     await noor.say(ROOM, "/cutover done prepare")
     return await sees(noor, f"{RUN}/card-1")
 
@@ -246,4 +248,4 @@ async def with_back(person: RoomPerson) -> dict[str, Any]:
         board = me.pinned(ROOM)
         return board if board is not None and any("Undo" in label for label in labels(board)) else None
 
-    return await person.wait_for(offers)
+    return await person.wait_for(offers, PATIENCE_S)

@@ -74,6 +74,22 @@ async def test_what_is_not_recorded_in_time_is_said_to_be_not_recorded_and_never
     assert not bot.store.unsettled()
 
 
+async def test_somebody_who_stops_waiting_does_not_stop_the_writer(
+    bot: Evening, lena: RoomPerson, noor: RoomPerson
+) -> None:
+    await started(lena, noor)
+    release = threading.Event()
+    busy = bot.service._submit(lambda _: release.wait(10))
+    waiting = [asyncio.create_task(bot.service.settle("nothing", "withdrawn")) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    release.set()
+    await asyncio.wait_for(asyncio.wrap_future(busy), 5)
+    await asyncio.wait_for(waiting[1], 5)
+    await lena.say(ROOM, "/cutover note still writing")
+    await noor.wait_for(lambda me: with_text(me, "still writing"))
+
+
 async def test_a_form_that_is_not_recorded_keeps_what_was_written(
     start_bot: StartBot, lena: RoomPerson, noor: RoomPerson
 ) -> None:
