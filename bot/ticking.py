@@ -55,6 +55,11 @@ class Ticking:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def settled(self) -> None:
+        """Wait until everything begun so far is done: a clock that stands still goes on only then."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _committed(self, commit: Commit) -> None:
         asked = [r.event for r in commit.records if isinstance(r.event, m.CheckRequested)]
         self._loop.call_soon_threadsafe(self._after, asked)
