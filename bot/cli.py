@@ -17,32 +17,32 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
-import structlog
 import typer
 
 from bot import __version__
 from bot.adapters.clock import WallClock
 from bot.adapters.slack.adapter import SlackSettings
-from bot.config import Settings
+from bot.adapters.slack.pace import Pace
+from bot.config import Settings, log_to_stderr
 from bot.core.editor_schema import json_schema
 from bot.core.errors import RunbookRefused, SettingsRefused, StoreUnavailable, SwitchroomError
 from bot.core.model import Cell, Outcome, Tick
 from bot.core.proof import verify
 from bot.demo import HINTS, Scene, Show, scripted, shown
+from bot.probes import load_deployment, run_probes
 from bot.rehearsal.crew import Script
 from bot.verbs import VERBS
-from bot.web.control import read_private, whoami
+from bot.web.control import whoami
+from bot.web.private import CONTROL_FILE, read_private
 from bot.wire import (
-    CONTROL_FILE,
     Plan,
     check_once,
     kinds,
     lint_files,
-    load_deployment,
     open_existing,
-    run_probes,
     running_bot,
     say_alone,
+    until_lost,
 )
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ StateDir = Annotated[
 
 def main() -> None:
     """Run the command line; errors of ours are one sentence, not a trace."""
-    _log_to_stderr()
+    log_to_stderr()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         # The Slack SDK takes them, ignores NO_PROXY, and would send even 127.0.0.1 to the proxy.
@@ -87,18 +87,6 @@ def _fail(text: str, code: int) -> NoReturn:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _log_to_stderr() -> None:
-    level = os.environ.get("SWITCHROOM_LOG", "warning").upper()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
-        ],
-    )
 
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
@@ -156,10 +144,12 @@ async def _serve(settings: Settings) -> None:
         bot_token=settings.slack_bot_token.get_secret_value(),
         app_token=settings.slack_app_token.get_secret_value(),
         api_url=settings.slack_api_url or None,
+        pace=Pace().faster(settings.slack_pace),
     )
-    async with running_bot(settings, deployment, Plan(clock=WallClock(), slack=slack)):
+    async with running_bot(settings, deployment, Plan(clock=WallClock(), slack=slack)) as bot:
         _say("switchroom is in the room. Ctrl-C ends it.")
-        await asyncio.Event().wait()
+        await until_lost(bot)
+    raise StoreUnavailable("Another switchroom took over the ledger; this one has ended and changed nothing since.")
 
 
 @app.command()

@@ -4,8 +4,11 @@ Settings from the environment, typed, read once; secrets are masked wherever the
 What people, rooms and targets there are is the deployment file's affair (`core/deployment.py`).
 """
 
+import os
+import sys
 from pathlib import Path
 
+import structlog
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,8 +20,9 @@ class Settings(BaseSettings):
 
     slack_bot_token: SecretStr = Field(default=SecretStr(""), alias="SLACK_BOT_TOKEN")
     slack_app_token: SecretStr = Field(default=SecretStr(""), alias="SLACK_APP_TOKEN")
-    slack_signing_secret: SecretStr = Field(default=SecretStr(""), alias="SLACK_SIGNING_SECRET")
     slack_api_url: str = Field(default="", alias="SLACK_API_URL")
+    #: How many times Slack's own rate limits the server at SLACK_API_URL takes.
+    slack_pace: float = Field(default=1.0, gt=0, alias="SLACK_PACE")
     database_url: str = Field(default="", alias="SWITCHROOM_DATABASE_URL")
     deployment: Path = Field(default=Path("deployment.yaml"), alias="SWITCHROOM_DEPLOYMENT")
     state_dir: Path = Field(default=Path("var"), alias="SWITCHROOM_STATE_DIR")
@@ -27,3 +31,13 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """Return the database URL; a SQLite file in the state directory unless told."""
         return self.database_url or f"sqlite:///{self.state_dir / 'switchroom.sqlite'}"
+
+
+def log_to_stderr() -> None:
+    """Log warnings, or what SWITCHROOM_LOG says, to standard error: standard output belongs to answers."""
+    level = os.environ.get("SWITCHROOM_LOG", "warning").upper()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        processors=[structlog.processors.add_log_level, structlog.processors.LogfmtRenderer(key_order=["level", "event"])],
+    )

@@ -30,6 +30,10 @@ _Heard = TypeVar("_Heard")
 
 #: How many records may pass before the folded state is kept again.
 SNAPSHOT_EVERY = 5000
+#: A lease is kept this often where no commit does it, in real seconds.
+RENEW_S = 3.0
+#: How long the writer waits for work before it renews the lease, in real seconds; a lease lasts ten.
+RENEW_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +110,16 @@ class Service:
         self._trouble: list[Callable[[str | None], None]] = []
         self._failing = False
         self._kept_at = 0
+        self.lost = False  #: another process took the lease: this one must end
         self.epoch = 0
         self.started_at = 0  #: the position at which this process took over: effects before it may have gone out
 
     # ------------------------------------------------------------------ life
+
+    def look(self) -> None:
+        """Fold the ledger to read it, without the lease: nothing can be handled."""
+        self._fold = restore(self._store, self._software)
+        self._stopping = True
 
     def start(self, owner: str) -> Done:
         """Take the lease, fold the ledger, write that we are here. Blocks. Raise StoreUnavailable if held."""
@@ -254,16 +264,30 @@ class Service:
         return answer
 
     def _write(self) -> None:
-        while True:
-            with self._ready:
-                while not self._waiting and not self._stopping:
-                    self._ready.wait()
-                if not self._waiting:
-                    return
-                # From here on a caller that stops waiting cannot cancel: setting a cancelled answer would end this thread.
-                asks = [ask for ask in self._waiting if ask.answer.set_running_or_notify_cancel()]
-                self._waiting.clear()
-            self._commit(asks)
+        while (asks := self._next()) is not None:
+            if asks:
+                self._commit(asks)
+            else:
+                self._renew()
+
+    def _next(self) -> list[_Ask] | None:
+        """Wait for work and take all of it. Empty after a while without any; None at the end."""
+        with self._ready:
+            if not self._waiting and not self._stopping:
+                self._ready.wait(RENEW_S)
+            if not self._waiting and self._stopping:
+                return None
+            # From here on a caller that stops waiting cannot cancel: setting a cancelled answer would end this thread.
+            asks = [ask for ask in self._waiting if ask.answer.set_running_or_notify_cancel()]
+            self._waiting.clear()
+        return asks
+
+    def _renew(self) -> None:
+        """Keep the lease; what is wrong with the ledger is told although nobody is writing."""
+        try:
+            self._store.renew()
+        except StoreUnavailable as error:
+            self._dropped([], error)
 
     def _commit(self, asks: list[_Ask]) -> None:
         """Decide all of *asks*, write them in one transaction, answer them."""
@@ -302,6 +326,7 @@ class Service:
         if isinstance(error, StaleEpoch):
             with self._ready:
                 self._stopping = True
+            self.lost = True
         try:
             self._fold = restore(self._store, self._software)
         except Exception:  # noqa: BLE001 - whatever it is, the next commit tries again

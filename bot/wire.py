@@ -18,7 +18,6 @@ from aiohttp import web
 import checks
 from bot import __version__
 from bot.adapters.clock import WallClock
-from bot.adapters.probe_worker import ProbeWorker
 from bot.adapters.prober import HttpProber
 from bot.adapters.runner import HttpRunner
 from bot.adapters.slack.adapter import SlackSettings, run_slack
@@ -26,23 +25,22 @@ from bot.adapters.sql import open_store
 from bot.adapters.timer import ApsTimer
 from bot.config import Settings
 from bot.core import messages as m
-from bot.core.deployment import Deployment, missing_targets, named_entries, parse_deployment
-from bot.core.errors import Finding, RunbookRefused, SettingsRefused
+from bot.core.deployment import Deployment, missing_targets, named_entries
+from bot.core.errors import Finding, RunbookRefused
 from bot.core.model import Reading, Tick
 from bot.core.parameters import Kinds
 from bot.core.ports import Clock, Store
 from bot.core.reading_yaml import lint, marks_of, parse
 from bot.outbox import Outbox
+from bot.probes import plain_targets
 from bot.service import Service
 from bot.ticking import Ticking
 from bot.verbs import Book, Desk
-from bot.web.control import Control, read_private, speak, write_private
+from bot.web.control import Control, only_looks, speak
+from bot.web.private import CONTROL_FILE, PROBES_FILE, write_private
 from checks.targets import parse_targets
 
 log = structlog.get_logger()
-
-CONTROL_FILE = "control.json"
-PROBES_FILE = "probes.json"
 
 
 class SystemRolls:
@@ -101,27 +99,6 @@ def lint_files(paths: Sequence[Path]) -> list[Finding]:
     return [finding for path in paths for finding in lint(path.read_bytes(), str(path), kinds())]
 
 
-def load_deployment(path: Path) -> Deployment:
-    """Return the deployment file. Raise SettingsRefused or RunbookRefused."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise SettingsRefused(
-            f"There is no deployment file {path}. Set SWITCHROOM_DEPLOYMENT to yours; docs/deployment.md shows one, "
-            "and `switchroom demo` needs none."
-        ) from None
-    deployment = parse_deployment(data, str(path))
-    parse_targets(_plain(deployment))
-    return deployment
-
-
-def _plain(deployment: Deployment) -> dict[str, object]:
-    return {
-        section: {key: dict(target) for key, target in entries.items()}
-        for section, entries in deployment.targets.items()
-    }
-
-
 def open_existing(settings: Settings, *, read_only: bool = False) -> Store:
     """Open the ledger of *settings*; the state directory is made where it is missing."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -170,7 +147,7 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
             await stack.enter_async_context(_speaking(stack, desk, plan.slack))
         await ticking.start()
         if plan.probes:
-            await stack.enter_async_context(child(settings, "probes"))
+            await stack.enter_async_context(probe_worker(settings))
         yield Bot(desk, service, store, prober, url)
 
 
@@ -212,14 +189,14 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
 
 
 @asynccontextmanager
-async def child(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `switchroom ...` as a child process, with the same deployment and state, until the block ends."""
+async def probe_worker(settings: Settings) -> AsyncIterator[None]:
+    """Run a probe worker with the same deployment and state until the block, or this process, ends."""
+    told = {"SWITCHROOM_DEPLOYMENT": str(settings.deployment), "SWITCHROOM_STATE_DIR": str(settings.state_dir)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.cli", *arguments, "--state-dir", str(settings.state_dir),
-        env={**os.environ, "SWITCHROOM_DEPLOYMENT": str(settings.deployment)},
-    )  # fmt: skip
+        sys.executable, "-m", "bot.probes", stdin=asyncio.subprocess.PIPE, env={**os.environ, **told}
+    )
     try:
-        yield process
+        yield
     finally:
         await end(process)
 
@@ -236,40 +213,28 @@ async def end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def run_probes(settings: Settings, deployment: Deployment) -> None:
-    """Be a probe worker of the bot that runs on the same state directory, until cancelled."""
-    targets = parse_targets(_plain(deployment))
-    where = read_private(settings.state_dir / PROBES_FILE)
-    if where is None:
-        raise SettingsRefused(
-            f"There is no {settings.state_dir / PROBES_FILE}: no bot was started with this state directory. "
-            "Start one with `switchroom serve`, or name its directory with --state-dir."
-        )
-
-    async def take(tick: Tick, clock: Clock) -> Reading:
-        reading = await checks.take_tick(tick, targets, clock.now())
-        return reading.model_copy(update={"at": clock.now()})
-
-    try:
-        await ProbeWorker(where["url"], where["token"], take).run()
-    finally:
-        await checks.close_all()
-
-
 async def check_once(deployment: Deployment, tick: Tick) -> Reading:
     """Take one probe now."""
     try:
-        return await checks.take_tick(tick, parse_targets(_plain(deployment)), WallClock().now())
+        return await checks.take_tick(tick, parse_targets(plain_targets(deployment)), WallClock().now())
     finally:
         await checks.close_all()
 
 
 async def say_alone(settings: Settings, deployment: Deployment, body: Mapping[str, str]) -> tuple[bool, str]:
-    """No bot runs: take the lease, do one line, give the lease back. What must go out goes out with the next bot."""
-    store = await asyncio.to_thread(open_existing, settings)
+    """
+    No bot runs: take the lease, do one line, give the lease back. What must go out goes out with the next bot.
+
+    A line that only looks takes no lease and leaves no trace.
+    """
+    looking = only_looks(body.get("line", ""))
+    store = await asyncio.to_thread(open_existing, settings, read_only=looking)
     try:
         service = Service(store, WallClock(), SystemRolls(), __version__)
         desk = Desk(service, store, deployment, FolderLibrary(deployment, settings.runbooks))
+        if looking:
+            await asyncio.to_thread(service.look)
+            return await speak(desk, body)
         await asyncio.to_thread(service.start, f"{socket.gethostname()}:{os.getpid()}")
         try:
             return await speak(desk, body)
@@ -277,3 +242,16 @@ async def say_alone(settings: Settings, deployment: Deployment, body: Mapping[st
             await asyncio.to_thread(service.stop)
     finally:
         store.close()
+
+
+async def until_lost(bot: Bot) -> None:
+    """Return when another process has taken the lease: this one must end."""
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def troubled(_: str | None) -> None:
+        if bot.service.lost:
+            loop.call_soon_threadsafe(gone.set)
+
+    bot.service.on_trouble(troubled)
+    await gone.wait()

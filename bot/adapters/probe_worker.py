@@ -8,57 +8,68 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-import httpx
+import aiohttp
 import structlog
 
 from bot.adapters.clock import FastClock
-from bot.adapters.prober import Brought, Leased
+from bot.adapters.prober import Brought, Leased, Taken
+from bot.core.errors import SwitchroomError
 from bot.core.model import Reading, Tick
 from bot.core.ports import Clock
 
 log = structlog.get_logger()
 
-#: How long to wait before asking again when the bot does not answer, in real seconds.
+#: How long to wait before asking again when the bot is there and does not answer, in real seconds.
 AGAIN_S = 1.0
+#: How often readings are brought before they are given up: their ticks are missed then, and recorded as such.
+TRIES = 5
 Take = Callable[[Tick, Clock], Awaitable[Reading]]
+
+
+class BotGone(SwitchroomError):
+    """Nobody listens there any more, or somebody who does not know our token."""
 
 
 class ProbeWorker:
     """Asks the bot at *url* for ticks and measures each with *take*, at most *most* at once."""
 
     def __init__(self, url: str, token: str, take: Take, *, most: int = 64) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        limits = httpx.Limits(max_connections=most + 2)
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=40, limits=limits)
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._take = take
         self._room = asyncio.Semaphore(most)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._taken: list[tuple[Taken, int]] = []
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
-        """Measure for ever; cancel to stop."""
-        try:
-            while True:
-                leased = await self._lease()
-                for tick in leased.ticks if leased else ():
-                    await self._room.acquire()
-                    task = asyncio.create_task(self._measure(tick, leased))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._client.aclose()
+        """Measure until cancelled. Raise BotGone when the bot is no longer there."""
+        timeout = aiohttp.ClientTimeout(total=40)
+        async with aiohttp.ClientSession(self._url, headers=self._headers, timeout=timeout) as session:
+            bringing = asyncio.create_task(self._bring_all(session))
+            try:
+                while True:
+                    await self._work(await self._lease(session))
+            finally:
+                ending = [bringing, *self._tasks]
+                for task in ending:
+                    task.cancel()
+                await asyncio.gather(*ending, return_exceptions=True)
 
-    async def _lease(self) -> Leased | None:
+    async def _work(self, leased: Leased | None) -> None:
+        for tick in leased.ticks if leased else ():
+            await self._room.acquire()
+            task = asyncio.create_task(self._measure(tick, leased))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _lease(self, session: aiohttp.ClientSession) -> Leased | None:
         try:
-            response = await self._client.post("/probes/lease")
-            response.raise_for_status()
-        except httpx.HTTPError as error:
+            return Leased.model_validate_json(await _asked(session, "/probes/lease", ""))
+        except (aiohttp.ClientError, TimeoutError) as error:
             log.info("the bot does not answer", error=type(error).__name__)
             await asyncio.sleep(AGAIN_S)
             return None
-        return Leased.model_validate_json(response.content)
 
     async def _measure(self, tick: Tick, leased: Leased | None) -> None:
         try:
@@ -67,20 +78,41 @@ class ProbeWorker:
             start, since, speed = leased.clock
             clock = FastClock(datetime.fromisoformat(start), datetime.fromisoformat(since), speed)
             reading = await self._take(tick, clock)
-            await self._bring(Brought(tick=tick, reading=reading, epoch=leased.epoch))
+            self._taken.append((Taken(tick=tick, reading=reading), leased.epoch))
+            self._news.set()
         finally:
             self._room.release()
 
-    async def _bring(self, brought: Brought) -> None:
-        """Bring a reading back, trying again for as long as the bot's lease on it may hold."""
-        for _ in range(5):
+    async def _bring_all(self, session: aiohttp.ClientSession) -> None:
+        """Bring what was measured since the last time, all at once."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            taken, self._taken = self._taken, []
+            for epoch in {epoch for _, epoch in taken}:
+                readings = tuple(one for one, under in taken if under == epoch)
+                await self._bring(session, Brought(readings=readings, epoch=epoch))
+
+    async def _bring(self, session: aiohttp.ClientSession, brought: Brought) -> None:
+        body = brought.model_dump_json()
+        for _ in range(TRIES):
             try:
-                response = await self._client.post(
-                    "/probes/readings", content=brought.model_dump_json(), headers={"Content-Type": "application/json"}
-                )
-                response.raise_for_status()
-            except httpx.HTTPError as error:
-                log.info("the bot did not take a reading", error=type(error).__name__)
+                await _asked(session, "/probes/readings", body)
+            except BotGone:
+                return  # the lease learns of it too, and ends this worker
+            except (aiohttp.ClientError, TimeoutError) as error:
+                log.info("the bot did not take readings", error=type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
+
+
+async def _asked(session: aiohttp.ClientSession, path: str, body: str) -> bytes:
+    try:
+        async with session.post(path, data=body) as response:
+            if response.status == 401:
+                raise BotGone("the bot there does not know our token")
+            response.raise_for_status()
+            return await response.read()
+    except aiohttp.ClientConnectorError as error:
+        raise BotGone("nobody listens where the bot was") from error

@@ -33,11 +33,17 @@ class Leased(Value):
     clock: tuple[str, str, float]
 
 
-class Brought(Value):
-    """What a probe worker brings back."""
+class Taken(Value):
+    """One measurement."""
 
     tick: Tick
     reading: Reading
+
+
+class Brought(Value):
+    """What a probe worker brings back: what it measured since the last time."""
+
+    readings: tuple[Taken, ...]
     epoch: int
 
 
@@ -91,9 +97,10 @@ class HttpProber:
         try:
             brought = Brought.model_validate_json(await request.read())
         except ValidationError as error:
-            raise web.HTTPBadRequest(text=f"Not a reading: {error.error_count()} faults") from None
+            raise web.HTTPBadRequest(text=f"Not readings: {error.error_count()} faults") from None
         if self._took is not None:
-            await self._took(brought.tick, brought.reading, brought.epoch)
+            # All at once, so that they join one commit.
+            await asyncio.gather(*(self._took(one.tick, one.reading, brought.epoch) for one in brought.readings))
         return web.Response(text="{}", content_type="application/json")
 
 

@@ -7,15 +7,11 @@ mapped to a listed person; anybody else may look and not touch.
 
 import getpass
 import hmac
-import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from bot.core.errors import SettingsRefused
 from bot.core.model import Actor, Via
 from bot.verbs import Desk, say
 
@@ -52,7 +48,7 @@ async def speak(desk: Desk, body: Mapping[str, Any]) -> tuple[bool, str]:
     line, user = str(body.get("line", "")), str(body.get("user", ""))
     account = f"os:{user}"
     person = desk.deployment.person_of(account)
-    if person is None and (line.split() or ["status"])[0] not in READ_ONLY:
+    if person is None and not only_looks(line):
         return False, (
             f'Nothing was done: the user "{user}" of this machine is no listed person, so you may only look '
             f"({', '.join(sorted(READ_ONLY))}). To be listed: add os: [{user}] to a person in the deployment file."
@@ -65,30 +61,11 @@ async def speak(desk: Desk, body: Mapping[str, Any]) -> tuple[bool, str]:
     return done, message.text
 
 
+def only_looks(line: str) -> bool:
+    """Return whether *line* changes nothing, whoever says it."""
+    return (line.split() or ["status"])[0] in READ_ONLY
+
+
 def whoami() -> str:
     """Return the operating system's user name."""
     return getpass.getuser()
-
-
-def write_private(path: Path, content: Mapping[str, str]) -> None:
-    """Write *content* so that only its owner can read it; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file)
-    beside.replace(path)
-
-
-def read_private(path: Path) -> dict[str, str] | None:
-    """Return what `write_private` wrote, or None where there is no file. Raise SettingsRefused on a bad one."""
-    try:
-        raw = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise SettingsRefused(
-            f"{path} cannot be read ({type(error).__name__}). Remove it and start switchroom again."
-        ) from None
-    return {str(key): str(value) for key, value in raw.items()}
