@@ -2,7 +2,7 @@
 Who may write: one process at a time, each with an epoch higher than any before.
 
 SQLite: the operating system's lock on a file beside the database, so the lock ends with its process however
-that ends. PostgreSQL: a row that lapses by the database's clock. Either way the epoch in the row is the
+that ends. PostgreSQL: a row that lapses by the database's clock, or once the session that wrote it has ended. Either way the epoch in the row is the
 fence: a writer that slept through its lease finds another epoch there and writes nothing.
 """
 
@@ -11,7 +11,21 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, Update, bindparam, extract, func, literal_column, null, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Update,
+    bindparam,
+    column,
+    extract,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    table,
+    update,
+)
 
 from bot.adapters.sql.tables import entries, lease, readings
 from bot.adapters.sql.trouble import told
@@ -22,12 +36,19 @@ TTL_S = 10
 
 _server_now = func.clock_timestamp()  # not now(): that is when the transaction began, before it waited for the row
 _lapses = _server_now + literal_column(f"interval '{TTL_S} seconds'")
+_own_session = func.pg_backend_pid()
+_sessions = table("pg_stat_activity", column("pid"))
 
 _LEASE = select(lease)
 _GIVE_UP = update(lease).where(lease.c.epoch == bindparam("mine")).values(owner="", expires_at=null())
 _TAKE = update(lease).values(epoch=lease.c.epoch + 1, owner=bindparam("taker")).returning(lease.c.epoch, lease.c.head)
-_TAKE_LAPSED = _TAKE.values(expires_at=_lapses).where(
-    or_(lease.c.expires_at.is_(None), lease.c.expires_at <= _server_now)
+_TAKE_LAPSED = _TAKE.values(expires_at=_lapses, session=_own_session).where(
+    or_(
+        lease.c.expires_at.is_(None),
+        lease.c.expires_at <= _server_now,
+        # A process that was killed has no session any more: whoever starts it again need not wait.
+        lease.c.session.not_in(select(_sessions.c.pid)),
+    )
 )
 _SECONDS_LEFT = select(extract("epoch", lease.c.expires_at - _server_now))
 _HIGHEST = select(
@@ -48,7 +69,7 @@ def fence(dialect: str, *, moving: bool) -> Update:
     With *moving* it also takes the positions: the head must be `expected` and becomes `last`.
     """
     mine = update(lease).where(lease.c.epoch == bindparam("mine"))
-    mine = mine.values(expires_at=_lapses) if dialect == "postgresql" else mine.values(id=1)
+    mine = mine.values(expires_at=_lapses, session=_own_session) if dialect == "postgresql" else mine.values(id=1)
     if moving:
         mine = mine.where(lease.c.head == bindparam("expected")).values(head=bindparam("last"))
     return mine

@@ -83,6 +83,7 @@ lease = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     Column("expires_at", UtcTime),  #: PostgreSQL only; with SQLite the file lock says who holds it
+    Column("session", Integer),  #: PostgreSQL only: the holder's own session; once it has ended, nobody need wait
     Column("head", BigInteger, nullable=False),
 )
 
