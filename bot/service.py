@@ -30,8 +30,6 @@ _Heard = TypeVar("_Heard")
 
 #: How many records may pass before the folded state is kept again.
 SNAPSHOT_EVERY = 5000
-#: A lease is kept this often where no commit does it, in real seconds.
-RENEW_S = 3.0
 #: How long the writer waits for work before it renews the lease, in real seconds; a lease lasts ten.
 RENEW_S = 3.0
 
