@@ -18,6 +18,7 @@ from aiohttp import web
 import checks
 from bot import __version__
 from bot.adapters.clock import WallClock
+from bot.adapters.clock_watch import ClockWatch
 from bot.adapters.prober import HttpProber
 from bot.adapters.runner import HttpRunner
 from bot.adapters.slack.adapter import SlackSettings, run_slack
@@ -146,9 +147,16 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
         if plan.slack is not None:
             await stack.enter_async_context(_speaking(stack, desk, plan.slack))
         await ticking.start()
+        watching = asyncio.create_task(ClockWatch(service).run(), name="clock")
+        stack.push_async_callback(_cancelled, watching)
         if plan.probes:
             await stack.enter_async_context(probe_worker(settings))
         yield Bot(desk, service, store, prober, url)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -163,8 +171,7 @@ async def _speaking(stack: AsyncExitStack, desk: Desk, slack: SlackSettings) -> 
         yield
     finally:
         await adapter.close()
-        delivering.cancel()
-        await asyncio.gather(delivering, return_exceptions=True)
+        await _cancelled(delivering)
 
 
 @asynccontextmanager

@@ -196,6 +196,12 @@ class StartService(Command):
     software: str
 
 
+class ReportClock(Command):
+    """The wall clock has stepped by so many seconds since the process began; above zero, it is ahead."""
+
+    off_s: float
+
+
 class ParkEffect(Command):
     """An effect that could not be delivered three times."""
 
@@ -222,6 +228,12 @@ class ServiceStarted(Event):
     epoch: int
     software: str
     silent_since: Utc | None = None
+
+
+class ClockStepped(Event):
+    """The wall clock is off by so many seconds from the steady one; 0 when it is right again."""
+
+    off_s: float
 
 
 class ReadingsSealed(Event):

@@ -261,6 +261,7 @@ class House(Value):
     position: int = 0
     at: Utc | None = None
     epoch: int = 0
+    clock_off_s: float = 0.0  #: by how much the wall clock has stepped since the process began
     runs: Mapping[str, RunState] = Field(default_factory=dict)
     parked: Mapping[str, str] = Field(default_factory=dict)  #: effect -> why it did not go out
 

@@ -1,6 +1,4 @@
-"""
-Small files that only their owner may read: where the bot listens, and the token that opens the door.
-"""
+"""Small files that only their owner may read: where the bot listens, and the token that opens the door."""
 
 import json
 import os

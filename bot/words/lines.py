@@ -9,8 +9,10 @@ from datetime import datetime
 from functools import singledispatch
 
 from bot.core import messages as m
+from bot.core.cutover.votes import span
 from bot.core.model import MACHINE
-from bot.core.standing import Colour, missing_signatures
+from bot.core.runbook import StepKind
+from bot.core.standing import Colour, missing_signatures, open_holes
 from bot.core.state import House, RunState
 from bot.words.card import door
 from bot.words.found import slots
@@ -105,6 +107,11 @@ def _(event: m.ServiceStarted, spoken: Spoken) -> Said:
 
 
 @words.register
+def _(event: m.ClockStepped, spoken: Spoken) -> Said:  # noqa: ARG001 - it says the same in every run
+    return say("line-clock", seconds=f"{event.off_s:+g}")
+
+
+@words.register
 def _(event: m.RunOpened, spoken: Spoken) -> Said:
     run = spoken.run
     scenario = say("line-scenario", name=event.scenario.name) if event.scenario else ""
@@ -121,9 +128,12 @@ def _(event: m.RunbookAmended, spoken: Spoken) -> Said:
 
 @words.register
 def _(event: m.CriteriaSigned, spoken: Spoken) -> Said:
-    missing = missing_signatures(spoken.run)
-    rest = say("still-to-sign", roles=slots(missing)) if missing else say("all-signed")
-    return say("line-signed", person=spoken.run.name(event.person), role=event.role, rest=rest)
+    run, missing = spoken.run, missing_signatures(spoken.run)
+    if not missing:
+        signed = [say("person-as", name=run.name(who), role=role) for role, (who, _) in run.signatures.items()]
+        return say("line-all-signed", signatures=listed(signed, most=len(signed)))
+    rest = say("still-to-sign", roles=slots(missing))
+    return say("line-signed", person=run.name(event.person), role=event.role, rest=rest)
 
 
 @words.register
@@ -145,6 +155,8 @@ def _(event: m.StepStarted, spoken: Spoken) -> Said:
 @words.register
 def _(event: m.StepFinished, spoken: Spoken) -> Said:
     detail = say("with-detail", detail=event.detail) if event.detail else ""
+    if any(step.id == event.step and step.kind is StepKind.ROLL_CALL for step in spoken.run.plan.steps):
+        return say("line-roll-call-done", symbol=GOOD, step=spoken.step(event.step), detail=detail)
     return say("line-step-done", symbol=GOOD, step=spoken.step(event.step), by=spoken.by, detail=detail)
 
 
@@ -185,16 +197,17 @@ def _(event: m.CheckRequested, spoken: Spoken) -> Said:
 
 @words.register
 def _(event: m.HoleOpened, spoken: Spoken) -> Said:
-    since = hour(spoken.run, event.since, spoken.now)
-    return say("line-hole", symbol=UNCLEAR, check=spoken.check(event.check), cell=cell_name(event.cell), since=since)
+    run, since = spoken.run, hour(spoken.run, event.since, spoken.now)
+    alike = sum(hole.check == event.check for hole in open_holes(run))
+    cells = sum(len(check.measured_cells()) for check in run.plan.checks if check.id == event.check)
+    where = say("hole-in", cell=cell_name(event.cell)) if alike <= 1 else say("holes-in", count=alike, all=cells)
+    return say("line-hole", symbol=UNCLEAR, check=spoken.check(event.check), where=where, since=since)
 
 
 @words.register
 def _(event: m.HoleClosed, spoken: Spoken) -> Said:
-    longest = int((event.until - event.since).total_seconds())
-    return say(
-        "line-hole-closed", symbol=GOOD, check=spoken.check(event.check), cell=cell_name(event.cell), seconds=longest
-    )
+    longest = span(int((event.until - event.since).total_seconds()))
+    return say("line-hole-closed", symbol=GOOD, check=spoken.check(event.check), span=longest)
 
 
 @words.register

@@ -19,8 +19,8 @@ from bot.core.runbook import Policy
 from tests.core.play import Play, at, codec
 
 #: Answered before a run is looked up.
-_DEPLOYMENT_EVENTS = {m.ServiceStarted, m.ReadingsSealed, m.EffectParked, m.RunOpened}
-_DEPLOYMENT_COMMANDS = {m.RecordReading, m.Wake, m.StartService, m.ParkEffect}
+_DEPLOYMENT_EVENTS = {m.ServiceStarted, m.ReadingsSealed, m.EffectParked, m.ClockStepped, m.RunOpened}
+_DEPLOYMENT_COMMANDS = {m.RecordReading, m.Wake, m.StartService, m.ParkEffect, m.ReportClock}
 
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 _TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive

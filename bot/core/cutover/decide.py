@@ -42,6 +42,8 @@ def decide(house: House, order: m.Order, now: datetime) -> Decision:
             return Decision(tuple(_all_runs(asked)))
         case m.StartService():
             return Decision(tuple(_service_started(asked, command)))
+        case m.ReportClock():
+            return Decision((m.ClockStepped(off_s=command.off_s),))
         case m.ParkEffect():
             parked = m.EffectParked(
                 run="", effect=command.effect, place=command.place, kind=command.kind, why=command.why

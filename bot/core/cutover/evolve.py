@@ -55,7 +55,9 @@ def evolve(house: House, event: m.Event, seen: Seen) -> House:
     moved = {"position": seen.position, "at": seen.at}
     match event:
         case m.ServiceStarted():
-            return house.model_copy(update={**moved, "epoch": event.epoch})
+            return house.model_copy(update={**moved, "epoch": event.epoch, "clock_off_s": 0.0})
+        case m.ClockStepped():
+            return house.model_copy(update={**moved, "clock_off_s": event.off_s})
         case m.ReadingsSealed():
             return house.model_copy(update=moved)
         case m.EffectParked():

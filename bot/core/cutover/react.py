@@ -8,6 +8,7 @@ effects with the same ids, however often it is asked.
 from bot.core import messages as m
 from bot.core.ports import EffectRow, Lane
 from bot.core.runbook import StepKind
+from bot.core.standing import Colour, missing_signatures, open_holes
 from bot.core.state import House, RunState
 
 #: Events that put one line into the channel, with their lane. What the board already says gets none.
@@ -44,8 +45,8 @@ _CARDS = (m.VoteCast, m.VoteVoided, m.Decided, m.ReasonGiven, m.DecisionClosed, 
 
 def react(house: House, event: m.Event, position: int) -> tuple[EffectRow, ...]:
     """Return the effects of *event* at *position*; *house* is the state after it."""
-    if isinstance(event, m.ServiceStarted):
-        return _back_again(house, event, position)
+    if isinstance(event, m.ServiceStarted | m.ClockStepped):
+        return _everywhere(house, event, position)
     run = house.runs.get(event.run)
     if run is None:
         return ()
@@ -77,8 +78,9 @@ def board(run: RunState, position: int) -> EffectRow:
     )  # fmt: skip
 
 
-def _back_again(house: House, event: m.ServiceStarted, position: int) -> tuple[EffectRow, ...]:
-    if event.silent_since is None:
+def _everywhere(house: House, event: m.ServiceStarted | m.ClockStepped, position: int) -> tuple[EffectRow, ...]:
+    """Every room that shows a run is told what concerns the deployment."""
+    if isinstance(event, m.ServiceStarted) and event.silent_since is None:
         return ()
     return tuple(
         EffectRow(f"{position}.{n}", position, run.run, Lane.ALERT, run.place, "line", "")
@@ -88,14 +90,47 @@ def _back_again(house: House, event: m.ServiceStarted, position: int) -> tuple[E
 
 def _line(run: RunState, event: m.Event) -> list[_Draft]:
     lane = _LINES.get(type(event))
-    if lane is None or _on_its_card(run, event):
+    if lane is None or _told_elsewhere(run, event):
         return []
+    if isinstance(event, m.StepFinished) and run.plan.step(event.step) in run.plan.rollback:
+        lane = Lane.ROLLBACK  # before the line that says that all is back
     return [(lane, "", "line", "", "")]
 
 
-def _on_its_card(run: RunState, event: m.Event) -> bool:
-    """A gate that begins or ends is told by its card."""
-    return isinstance(event, m.StepStarted | m.StepFinished) and run.plan.step(event.step).kind is StepKind.GATE
+def _told_elsewhere(run: RunState, event: m.Event) -> bool:
+    """Return whether the board, a card or another line says what *event* would: a channel is read by tired people."""
+    match event:
+        case m.CriteriaSigned():
+            return bool(missing_signatures(run))  # the board lists who has still to sign
+        case m.StepStarted() if run.plan.step(event.step) in run.plan.rollback:
+            return event.attempt == 1  # the declaration of going back names its steps
+        case m.StepStarted() | m.StepFinished():
+            return run.plan.step(event.step).kind is StepKind.GATE  # its card
+        case m.HoleOpened():
+            return _open_holes_of(run, event.check) > 1  # one line for a check, not for each of its cells
+        case m.HoleClosed():
+            return _open_holes_of(run, event.check) > 0
+        case m.CheckTurned():
+            return _turned_as_expected(run, event)
+        case _:
+            return False
+
+
+def _open_holes_of(run: RunState, check: str) -> int:
+    return sum(hole.check == check for hole in open_holes(run))
+
+
+def _turned_as_expected(run: RunState, event: m.CheckTurned) -> bool:
+    """Return whether a check only began to work, as the board shows, or its hole has been told."""
+    match (event.before, event.after):
+        case (Colour.WAITING, Colour.WORKING):
+            return True
+        case (_, Colour.UNMEASURED):
+            return _open_holes_of(run, event.check) > 0
+        case (Colour.UNMEASURED, Colour.WORKING):
+            return any(hole.check == event.check for hole in run.holes)
+        case _:
+            return False
 
 
 def _card(event: m.Event) -> list[_Draft]:

@@ -25,6 +25,9 @@ from bot.core.standing import (
 )
 from bot.core.state import RunState, RunStatus, StepStatus
 
+#: A wall clock that is further off than this, in seconds, opens no window.
+CLOCK_OFF_S = 2.0
+
 
 def open_run(asked: Asked, command: m.Open) -> list[m.Event]:
     """A run is opened in a channel that shows no other; whoever opens it must have a role in it."""
@@ -179,6 +182,13 @@ def _forward(asked: Asked, run: RunState, step: Step) -> None:
     blocks = forward_blocks(run, settling=step.id)
     if blocks:
         raise Refused(Reason.NOT_READY, f"Not started: {'; '.join(blocks)}.")
+    off = asked.house.clock_off_s
+    if step.point_of_no_return and abs(off) > CLOCK_OFF_S:
+        raise Refused(
+            Reason.NOT_READY,
+            f"Not started: the clock of this machine has stepped by {off:g} s, so no time here can be trusted. "
+            "Set it right (timedatectl), then restart switchroom.",
+        )
     opens, closes = run.window_opens, run.window_closes
     if step.point_of_no_return and opens and closes and not opens <= asked.now < closes:
         raise Refused(
