@@ -44,6 +44,7 @@ class StepState(Value):
     until: Utc | None = None
     detail: str = ""
     late: bool = False
+    doubt: int | None = None  #: the attempt that was in doubt last
     asked: int | None = None  #: a gate's decision, once it is asked
 
 

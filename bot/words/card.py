@@ -28,7 +28,6 @@ from bot.words.naming import (
     option,
     owner,
     person_as,
-    policy,
     reader_time,
     rule_number,
 )
@@ -82,9 +81,11 @@ def _signed(run: RunState, now: datetime) -> Said:
 
 
 def _options(run: RunState, decision: DecisionState) -> Iterator[Said]:
+    missing = dict(gist.missing_for(run, decision))
     for offer in decision.opened.offers:
         yield say(
             "card-option",
+            needed=missing[offer.letter] or say("none"),
             letter=offer.letter,
             option=option(offer, decision),
             means=_means(run, decision, offer),
@@ -139,16 +140,8 @@ def _standing(run: RunState, decision: DecisionState, now: datetime) -> Iterator
             yield say("at-deadline-trigger", by=by)
         else:
             yield say("at-deadline", by=by)
-    same = {policy(offer.policy) for offer in decision.opened.offers}
-    if len(same) == 1:
-        yield say("same-letter", policy=next(iter(same)))
     given = [_vote(run, decision, vote, now) for vote in decision.votes.values()]
     yield say("given", given=listed(given, " · ") or say("none"))
-    needed: dict[Said, list[str]] = {}
-    for letter, missing in gist.missing_for(run, decision):
-        needed.setdefault(missing or say("none"), []).append(letter)
-    for missing, letters in needed.items():
-        yield say("missing-for", letter=joined("/", letters), missing=missing)
     if decision.opened.requester and any(offer.policy.not_requester for offer in decision.opened.offers):
         yield say("not-requester", person=run.name(decision.opened.requester))
     if decision.voided:
@@ -264,10 +257,10 @@ def _terms(run: RunState, decision: DecisionState, now: datetime) -> Said:
     return say("terms", owner=run.name(decided.owner), until=hour(run, decided.until, now))
 
 
-def doubt(run: RunState, step_id: str, now: datetime) -> Message:
-    """Return the card of a step of which nobody knows whether it happened; a record once somebody does."""
+def doubt(run: RunState, step_id: str, now: datetime, attempt: int = 0) -> Message:
+    """Return the card of a step of which nobody knows whether it happened; a record once somebody does, or it is tried again."""
     step, state = run.plan.step(step_id), run.steps[step_id]
-    if state.status is not StepStatus.IN_DOUBT:
+    if state.status is not StepStatus.IN_DOUBT or attempt not in {0, state.attempt}:
         return message([say("doubt-over", mark=only_rehearsal(run), step=step.name, status=state.status.value)])
     sent = say("doubt-sent", post=step.do.http.post, key=Said(state.key)) if step.do else say("doubt-by-hand")
     since = at(run, state.ended_at or now, now)

@@ -339,3 +339,11 @@ def test_a_run_does_not_end_over_a_rule_that_is_met() -> None:
     assert play.run.status is RunStatus.RUNNING
     play.votes("C", "lead", "noc-a", "partner-a")
     assert play.run.status is RunStatus.COMPLETED
+
+
+def test_the_card_of_a_doubt_is_replaced_when_somebody_settles_it() -> None:
+    play = Play().switching()
+    play.reports("switch-routing", "unknown", "no answer")
+    mark = len(play.effects)
+    play.says(m.Done(step="switch-routing"), "lead")
+    assert ("doubt", "switch-routing#1") in [(effect.kind, effect.subject) for effect in play.effects[mark:]]

@@ -46,7 +46,8 @@ class Words:
         return card.card(self._service.house, run, run.decisions[int(effect.subject)], self._service.now())
 
     def _doubt(self, effect: EffectRow, run: RunState) -> Message:
-        return card.doubt(run, effect.subject.partition("#")[0], self._service.now())
+        step, _, attempt = effect.subject.partition("#")
+        return card.doubt(run, step, self._service.now(), int(attempt))
 
     def _board(self, _effect: EffectRow, run: RunState) -> Message:
         return board.board(self._service.house, run, self._service.now())

@@ -257,6 +257,7 @@ def _(event: m.StepStarted, run: RunState, seen: Seen) -> RunState:
         started_at=seen.at,
         started_by=seen.person,
         until=seen.at + step.for_ if step.for_ else None,
+        doubt=run.steps[event.step].doubt,
     )
     run = run.model_copy(update={"steps": _with(run.steps, event.step, state)})
     if step.point_of_no_return and run.no_return_at is None:
@@ -278,7 +279,8 @@ def _(event: m.StepFailed, run: RunState, seen: Seen) -> RunState:
 
 @arm.register
 def _(event: m.StepInDoubt, run: RunState, seen: Seen) -> RunState:
-    return _ended(run, event.step, StepStatus.IN_DOUBT, event.detail, seen.at)
+    run = _ended(run, event.step, StepStatus.IN_DOUBT, event.detail, seen.at)
+    return _step(run, event.step, doubt=event.attempt)
 
 
 @arm.register

@@ -41,6 +41,8 @@ _LINES: dict[type[m.Event], Lane] = {
 }
 #: Events that change a decision's card: it is replaced in place.
 _CARDS = (m.VoteCast, m.VoteVoided, m.Decided, m.ReasonGiven, m.DecisionClosed, m.DeadlinePassed)
+#: Events that open or settle a doubt: its card is posted, or replaced in place.
+_OF_DOUBT = (m.StepInDoubt, m.StepStarted, m.StepFinished, m.StepFailed)
 
 
 def react(house: House, event: m.Event, position: int) -> tuple[EffectRow, ...]:
@@ -50,7 +52,7 @@ def react(house: House, event: m.Event, position: int) -> tuple[EffectRow, ...]:
     run = house.runs.get(event.run)
     if run is None:
         return ()
-    drafts = [*_line(run, event), *_card(event), *_call(run, event), *_digest(run, event)]
+    drafts = [*_line(run, event), *_card(run, event), *_call(run, event), *_digest(run, event)]
     drafts.append((Lane.REST, run.place, "board", "", "board"))
     return tuple(
         EffectRow(
@@ -78,6 +80,17 @@ def board(run: RunState, position: int) -> EffectRow:
     )  # fmt: skip
 
 
+def gate_cards(run: RunState, position: int) -> tuple[EffectRow, ...]:
+    """Return the effects that bring the open gates' cards up to date: what must be true changes with each reading."""
+    return tuple(
+        EffectRow(
+            id=f"{position}.card-{one.number}", position=position, run=run.run, lane=Lane.REST, place=run.place,
+            kind="card-update", subject=str(one.number), replaces=f"{run.run}/card-{one.number}",
+        )
+        for one in run.open_decisions if one.opened.subject == "gate"
+    )  # fmt: skip
+
+
 def _everywhere(house: House, event: m.ServiceStarted | m.ClockStepped, position: int) -> tuple[EffectRow, ...]:
     """Every room that shows a run is told what concerns the deployment."""
     if isinstance(event, m.ServiceStarted) and event.silent_since is None:
@@ -99,21 +112,23 @@ def _line(run: RunState, event: m.Event) -> list[_Draft]:
 
 def _told_elsewhere(run: RunState, event: m.Event) -> bool:
     """Return whether the board, a card or another line says what *event* would: a channel is read by tired people."""
+    told = False
     match event:
         case m.CriteriaSigned():
-            return bool(missing_signatures(run))  # the board lists who has still to sign
+            told = bool(missing_signatures(run))  # the board lists who has still to sign
         case m.StepStarted() if run.plan.step(event.step) in run.plan.rollback:
-            return event.attempt == 1  # the declaration of going back names its steps
+            told = event.attempt == 1  # the declaration of going back names its steps
         case m.StepStarted() | m.StepFinished():
-            return run.plan.step(event.step).kind is StepKind.GATE  # its card
+            told = run.plan.step(event.step).kind is StepKind.GATE  # its card
         case m.HoleOpened():
-            return _open_holes_of(run, event.check) > 1  # one line for a check, not for each of its cells
+            told = _open_holes_of(run, event.check) > 1  # one line for a check, not for each of its cells
         case m.HoleClosed():
-            return _open_holes_of(run, event.check) > 0
+            told = _open_holes_of(run, event.check) > 0
         case m.CheckTurned():
-            return _turned_as_expected(run, event)
+            told = _turned_as_expected(run, event)
         case _:
-            return False
+            pass
+    return told
 
 
 def _open_holes_of(run: RunState, check: str) -> int:
@@ -133,11 +148,12 @@ def _turned_as_expected(run: RunState, event: m.CheckTurned) -> bool:
             return False
 
 
-def _card(event: m.Event) -> list[_Draft]:
+def _card(run: RunState, event: m.Event) -> list[_Draft]:
     if isinstance(event, m.DecisionOpened):
         return [(Lane.DECISION, "", "card", str(event.number), "")]
-    if isinstance(event, m.StepInDoubt):
-        return [(Lane.DECISION, "", "doubt", f"{event.step}#{event.attempt}", "")]
+    if isinstance(event, _OF_DOUBT):
+        doubt = run.steps[event.step].doubt
+        return [(Lane.DECISION, "", "doubt", f"{event.step}#{doubt}", "")] if doubt is not None else []
     if isinstance(event, _CARDS):
         return [(Lane.DECISION, "", "card-update", str(event.number), f"card-{event.number}")]
     return []
