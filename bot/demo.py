@@ -27,9 +27,9 @@ from bot.wire import Bot, Plan, running_bot
 
 #: What the first screen tells a newcomer.
 HINTS = (
-    "1. You act as Lena (cutover lead): press A on the go card; then act as Ana (network) and press A too.",
-    "2. As Lena, type /cutover start switch-routing. Numbers move now, and the room watches them for 90 minutes.",
-    "3. In the carrier panel, let calls from mno-b fail. A signed rule will be met: choose A as Lena and as Pia.",
+    "You act as Lena. When the go card says that all is true, press A; then act as Ana and press A too.",
+    "As Lena, type /cutover start switch-routing: numbers move, and the room watches them for 90 minutes.",
+    'In the carrier panel switch on "mno-b keeps the old routing". A signed rule is met: choose A as Lena and as Pia.',
 )
 #: How long before the window opens the rehearsal's clock starts.
 BEFORE = timedelta(minutes=12)

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from bot.core import messages as m
-from bot.core.cutover.react import board
+from bot.core.cutover.react import board, gate_cards
 from bot.core.errors import Refused, StoreUnavailable, SwitchroomError
 from bot.core.model import MACHINE, Via
 from bot.core.ports import EffectRow, Lane, Runner, Store
@@ -209,6 +209,9 @@ class Outbox:
         if run is None or await asyncio.to_thread(self._store.reference, run.place, f"{name}/board") is None:
             return
         await self._room.deliver(board(run, run.last_position), plain=False, maybe_sent=False)
+        for card in gate_cards(run, run.last_position):
+            if await asyncio.to_thread(self._store.reference, run.place, card.replaces) is not None:
+                await self._room.deliver(card, plain=False, maybe_sent=False)
 
     # ------------------------------------------------------------------ calls to targets
 

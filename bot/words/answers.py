@@ -14,7 +14,7 @@ from bot.words import found, gist, headline, progress
 from bot.words.message import Message, message, sections
 from bot.words.naming import at, hour, listed, mark, only_rehearsal, owner
 from bot.words.phrases import say
-from bot.words.safe import Said, said
+from bot.words.safe import Said, parted, said
 
 #: A sentence that people sign is shown whole.
 _SENTENCE_CHARS = 2500
@@ -142,4 +142,4 @@ def here_is(what: str, run: RunState, now: datetime) -> Message:
 
 def refused(sentence: str, run: RunState | None = None) -> Message:
     """Return a refusal as the person reads it: nothing happened, why, and what would work."""
-    return message([say("refused", mark=only_rehearsal(run) if run else "", sentence=said(sentence, 1500))])
+    return message([say("refused", mark=only_rehearsal(run) if run else "", sentence=parted(said(sentence, 1500)))])

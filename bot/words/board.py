@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from bot.core.runbook import StepKind
+from bot.core.runbook import OptionName, StepKind
 from bot.core.standing import missing_signatures, word_for_back
 from bot.core.state import House, RunState, RunStatus, StepStatus
 from bot.core.statistics import clopper_pearson_lower
 from bot.words import found, gist, headline, progress
 from bot.words.message import Block, Message, Press, buttons, message
-from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, hour, listed, mark, people, trigger_called
+from bot.words.naming import BAD, UNCLEAR, WORSE_SOON, ago, clock_speed, hour, listed, mark, people, trigger_called
 from bot.words.phrases import say
 from bot.words.safe import Said, cut, joined, said
 
@@ -123,18 +123,20 @@ def proof(run: RunState) -> Said:
 
 
 def _small(run: RunState, now: datetime) -> Said:
+    clock = clock_speed(run)
     if run.status.over:
-        return say("small-over", run=run.run)
+        return say("small-over", run=run.run, clock=clock)
     if run.started_at is None:
-        return say("small-opened", run=run.run)
+        return say("small-opened", run=run.run, clock=clock)
     if run.last_reading_at is None:
-        return say("small-no-probe", run=run.run) if run.plan.checks else say("small-no-checks", run=run.run)
+        key = "small-no-probe" if run.plan.checks else "small-no-checks"
+        return say(key, run=run.run, clock=clock)
     late = (now - run.last_reading_at).total_seconds() > _STALE_S
     missed = say("missed", count=run.missed) if run.missed else ""
     heard = ago(now, run.last_reading_at)
     if late:
-        return say("small-probe-late", symbol=WORSE_SOON, ago=heard, missed=missed, run=run.run)
-    return say("small-probe", ago=heard, missed=missed, run=run.run)
+        return say("small-probe-late", symbol=WORSE_SOON, ago=heard, missed=missed, run=run.run, clock=clock)
+    return say("small-probe", ago=heard, missed=missed, run=run.run, clock=clock)
 
 
 def _fitting(lines: list[Line]) -> list[Said]:
@@ -165,13 +167,18 @@ def _row(run: RunState) -> tuple[Block, ...]:
         else:
             presses.append(Press(say("button-resume"), "say", "resume"))
     presses.append(Press(say("button-status"), "say", "status"))
-    if run.status is RunStatus.RUNNING:
+    if run.status is RunStatus.RUNNING and not _back_is_asked(run):
         presses.append(Press(_back_label(run), "ask", "go-back", red=True))
     return buttons(run.run, presses)
 
 
 def _decision(number: int) -> Press:
     return Press(say("button-decision", number=number), "say", f"decide {number}")
+
+
+def _back_is_asked(run: RunState) -> bool:
+    """Return whether an open decision offers to go back: its card is the place to say so."""
+    return any(decision.offer(OptionName.GO_BACK.value) for decision in run.open_decisions)
 
 
 def _back_label(run: RunState) -> Said:

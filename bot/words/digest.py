@@ -14,7 +14,7 @@ from bot.core.runbook import Digest, StepKind
 from bot.core.state import DigestState, House, RunState
 from bot.words import found, gist, headline, progress
 from bot.words.message import Message, message
-from bot.words.naming import at, hour, listed, mark, option, rule_number, trigger_title
+from bot.words.naming import at, hour, mark, option, rule_number, trigger_title
 from bot.words.phrases import say
 from bot.words.safe import Said, joined, said
 
@@ -74,7 +74,8 @@ def _scenario(run: RunState) -> Said:
 
 def _asked(run: RunState, number: int, now: datetime) -> Said:
     decision = run.decisions[number]
-    options = listed([option(offer, decision) for offer in decision.opened.offers], f" {say('or')} ")
+    *most, last = [option(offer, decision) for offer in decision.opened.offers]
+    options = joined(f" {say('or')} ", [*([joined(", ", most)] if most else []), last])
     return say(
         "digest-asked",
         number=number,

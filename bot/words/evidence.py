@@ -11,12 +11,13 @@ from datetime import datetime
 from bot.core.cutover.votes import evidence as live_evidence
 from bot.core.messages import Evidence
 from bot.core.runbook import Check
-from bot.core.standing import FAILING_AFTER, cells_of, forward_blocks, gate_blocks, gate_entry
+from bot.core.standing import FAILING_AFTER, cells_of, check_blocks, forward_blocks, gate_blocks, gate_entry
 from bot.core.state import DecisionState, House, RunState
 from bot.words import gist
 from bot.words.naming import (
     BAD,
     GOOD,
+    MOST_CHECKS,
     at,
     cell_name,
     check_name,
@@ -27,11 +28,10 @@ from bot.words.naming import (
     score,
 )
 from bot.words.phrases import say
-from bot.words.safe import Said, joined, said
+from bot.words.safe import Said, joined, parted, said
 
 #: Words by which a check itself says that the origin still asks the old network.
 _STALE_ROUTING = ("stale routing", "not found", "old network")
-_MOST_BLOCKS = 5
 
 
 def trigger_lines(house: House, run: RunState, decision: DecisionState, now: datetime) -> Iterator[Said]:
@@ -114,7 +114,7 @@ def _others(checks: Sequence[Check], frozen: Sequence[Evidence]) -> Iterator[Sai
         else:
             scores.append(say("check-unheard", check=check_name(check)))
     if scores:
-        yield say("other-checks", scores=listed(scores, " · "))
+        yield say("other-checks", scores=listed(scores, " · ", MOST_CHECKS))
 
 
 def _since_then(run: RunState, decision: DecisionState, about: Check | None) -> Said:
@@ -149,13 +149,13 @@ def gate_lines(run: RunState, decision: DecisionState, now: datetime) -> Iterato
     blocks = gate_blocks(run, step, now)
     shown = [say("check-score", check=check_name(c), score=score(*gist.tally(run, c))) for c in checks]
     if not blocks:
-        yield say("gate-open", symbol=GOOD, at=at(run, now, now), scores=listed(shown, " · ") or say("no-checks"))
+        yield say("gate-open", symbol=GOOD, at=at(run, now, now), scores=listed(shown, " · ", MOST_CHECKS) or say("no-checks"))
         return
     yield say("gate-blocked", symbol=BAD, at=at(run, now, now), count=len(blocks))
-    for block in blocks[:_MOST_BLOCKS]:
-        yield say("gate-block", why=block)
-    if len(blocks) > _MOST_BLOCKS:
-        yield say("more", count=len(blocks) - _MOST_BLOCKS)
+    by_check = [list(check_blocks(run, check, entry.last, now)) for check in checks]
+    for alike in [*([block] for block in forward_blocks(run)), *(some for some in by_check if some)]:
+        more = say("gate-block-more", count=len(alike) - 1) if len(alike) > 1 else ""
+        yield say("gate-block", why=parted(alike[0]), more=more)
 
 
 def resume_lines(run: RunState) -> Iterator[Said]:

@@ -21,6 +21,7 @@ from bot.core.state import CellState, DecisionState, RunState, RunStatus
 from bot.words.found import cannot_tell, coloured, met, silent
 from bot.words.naming import (
     GOOD,
+    MOST_CHECKS,
     at,
     cell_name,
     check_called,
@@ -28,6 +29,7 @@ from bot.words.naming import (
     hour,
     left,
     listed,
+    option,
     others,
     people,
     policy,
@@ -36,16 +38,16 @@ from bot.words.naming import (
     trigger_title,
 )
 from bot.words.phrases import say
-from bot.words.safe import Said, joined
+from bot.words.safe import Said, joined, parted
 
 
 def rule_met(run: RunState, trigger: Trigger) -> Said:
     """Return what a met rule shows: what fails, the numbers with their limit, and what works."""
-    because = listed(list(run.triggers[trigger.id].met.values()), "; ")
-    rest = _rest(run, trigger)
-    return say(
-        "rule-met", title=trigger_title(trigger), because=because, rest=rest, number=rule_number(run, trigger.id)
-    )
+    because = listed([parted(why) for why in run.triggers[trigger.id].met.values()], "; ")
+    title, number = trigger_title(trigger), rule_number(run, trigger.id)
+    if run.status.over:
+        return say("rule-was-met", title=title, because=because, number=number)
+    return say("rule-met", title=title, because=because, rest=_rest(run, trigger), number=number)
 
 
 def _rest(run: RunState, trigger: Trigger) -> Said:
@@ -67,13 +69,21 @@ def _rest(run: RunState, trigger: Trigger) -> Said:
 
 
 def deciders(run: RunState, decision: DecisionState) -> Said:
-    """Return who decides, what is given so far, and who is missing for the option that is nearest."""
+    """Return who is missing for the option that is nearest, what is given so far, and the other letters."""
     offer = max(decision.opened.offers, key=lambda o: sum(v.option is o.option for v in decision.votes.values()))
     needed = still_needed(offer.policy, run.plan.roles, _voters(decision, offer.option), decision.opened.requester)
     given = joined(", ", [_given(run, decision, person) for person in decision.votes]) or say("none")
-    missing = joined("; ", [_slot(run, slot.roles, slot.people) for slot in needed])
-    who = joined(" · ", _by_policy(decision))
-    return say("deciders", who=who, given=given, letter=offer.letter, missing=missing or say("none"))
+    missing = joined(" AND ", [_slot(run, slot.roles, slot.people) for slot in needed]) or say("none")
+    rest = [other.letter for other in decision.opened.offers if other is not offer]
+    return say(
+        "deciders",
+        number=decision.number,
+        letter=offer.letter,
+        option=option(offer, decision),
+        missing=missing,
+        given=given,
+        others=say("or-letters", letters=joined(", ", rest)) if rest else "",
+    )
 
 
 def _voters(decision: DecisionState, wanted: str) -> list[str]:
@@ -120,7 +130,8 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
     unheard = [check for check in silent(run, now) if check.id not in {hole.check for hole in holes}]
     if unheard:
         yield say("check-unmeasured", checks=listed([check_name(check) for check in unheard]))
-    unclear = [t for t in cannot_tell(run) if t.when.check not in {hole.check for hole in holes}]
+    told = {hole.check for hole in holes} | {check.id for check in coloured(run, Colour.WAITING)}
+    unclear = [t for t in cannot_tell(run) if t.when.check not in told]
     if unclear:
         yield say(
             "rules-unclear",
@@ -155,13 +166,13 @@ def working(run: RunState, now: datetime) -> Said:
     """Return the checks that work now, with their numbers, in one line; empty where there are none."""
     heard = [check for check in coloured(run, Colour.WORKING) if check not in silent(run, now)]
     good = [say("check-score", check=check_name(check), score=score(*tally(run, check))) for check in heard]
-    return say("working", symbol=GOOD, checks=listed(good, " · ")) if good else Said("")
+    return say("working", symbol=GOOD, checks=listed(good, " · ", MOST_CHECKS)) if good else Said("")
 
 
 def waiting(run: RunState, now: datetime) -> Said:
     """Return the checks that were not heard of yet, in one line; empty where there are none."""
     unheard = [check_name(check) for check in coloured(run, Colour.WAITING) if check not in silent(run, now)]
-    return say("waiting", checks=listed(unheard)) if unheard and not run.status.over else Said("")
+    return say("waiting", checks=listed(unheard, most=MOST_CHECKS)) if unheard and not run.status.over else Said("")
 
 
 def tally(run: RunState, check: Check, *, controls: bool = False) -> tuple[int, int]:
@@ -195,6 +206,8 @@ def _members_hit(run: RunState, check: Check) -> Said:
 
 def switch(run: RunState, now: datetime) -> Said:
     """Return where the point of no return is, and what going back is called on this side of it."""
+    if run.status is RunStatus.ROLLED_BACK:
+        return _gone_back(run, now)
     steps = [step for step in run.plan.steps if step.point_of_no_return]
     if run.status.over or run.started_at is None or not (run.plan.rollback or steps):
         return Said("")
@@ -204,6 +217,22 @@ def switch(run: RunState, now: datetime) -> Said:
     if run.no_return_at is None:
         return say("undo-possible", step=steps[0].name) if steps else say("undo-always")
     return say("no-return", state=_switched(run, steps, now))
+
+
+def _gone_back(run: RunState, now: datetime) -> Said:
+    """Return by which decision, and whose, a run that is over went back."""
+    decision = run.decisions.get(run.rollback or 0)
+    offer = decision.offer(decision.decided.option.value) if decision and decision.decided else None
+    if decision is None or decision.decided is None or offer is None:
+        return Said("")
+    return say(
+        "back-done",
+        number=decision.number,
+        at=hour(run, decision.ended_at or now, now),
+        option=option(offer, decision),
+        voters=people(run, decision.decided.voters),
+        steps=listed([step.name for step in run.plan.rollback]),
+    )
 
 
 def _switched(run: RunState, steps: list[Step], now: datetime) -> Said:

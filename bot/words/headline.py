@@ -94,7 +94,9 @@ def _over(run: RunState, now: datetime) -> Headline:
         case RunStatus.COMPLETED:
             return Headline(GOOD, say("head-completed", at=when), say("risk-completed"))
         case RunStatus.ROLLED_BACK:
-            return Headline(WORSE_SOON, say("head-rolled-back", at=when), say("risk-rolled-back"))
+            if run.no_return:
+                return Headline(WORSE_SOON, say("head-ported-back", at=when), say("risk-ported-back"))
+            return Headline(WORSE_SOON, say("head-undone", at=when), say("risk-undone"))
         case _:
             return Headline(WORSE_SOON, say("head-aborted", at=when), say("risk-aborted"))
 

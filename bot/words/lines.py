@@ -36,7 +36,7 @@ from bot.words.naming import (
     trigger_called,
 )
 from bot.words.phrases import say
-from bot.words.safe import Said, said
+from bot.words.safe import Said, joined, parted, said
 
 _MOST_DIFF_LINES = 12
 
@@ -131,7 +131,7 @@ def _(event: m.CriteriaSigned, spoken: Spoken) -> Said:
     run, missing = spoken.run, missing_signatures(spoken.run)
     if not missing:
         signed = [say("person-as", name=run.name(who), role=role) for role, (who, _) in run.signatures.items()]
-        return say("line-all-signed", signatures=listed(signed, most=len(signed)))
+        return say("line-all-signed", signatures=joined(", ", signed))
     rest = say("still-to-sign", roles=slots(missing))
     return say("line-signed", person=run.name(event.person), role=event.role, rest=rest)
 
@@ -181,13 +181,13 @@ def _(event: m.CheckTurned, spoken: Spoken) -> Said:
     check = spoken.check(event.check)
     match event.after:
         case Colour.FAILING:
-            return say("line-failing", symbol=BAD, check=check, because=event.because)
+            return say("line-failing", symbol=BAD, check=check, because=parted(event.because))
         case Colour.UNMEASURED:
-            return say("line-unmeasured", symbol=UNCLEAR, check=check, because=event.because)
+            return say("line-unmeasured", symbol=UNCLEAR, check=check, because=parted(event.because))
         case Colour.WORKING if event.before == Colour.FAILING:
-            return say("line-works-again", symbol=GOOD, check=check, because=event.because)
+            return say("line-works-again", symbol=GOOD, check=check, because=parted(event.because))
         case _:
-            return say("line-works", symbol=GOOD, check=check, because=event.because)
+            return say("line-works", symbol=GOOD, check=check, because=parted(event.because))
 
 
 @words.register

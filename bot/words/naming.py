@@ -19,15 +19,20 @@ from bot.words.safe import Said, joined, said
 BAD, WORSE_SOON, UNCLEAR, GOOD = "✖", "▲", "?", "✔"
 #: So many names stand in one line; the rest are counted.
 MOST_NAMES = 4
+#: A check is never hidden behind a count while a runbook has no more than these.
+MOST_CHECKS = 8
 
 
 def mark(run: RunState) -> Said:
-    """Return the first word of what is said: LIVE, or REHEARSAL with the speed of its clock."""
-    if run.scenario is None:
-        return say("live")
-    if run.scenario.speed == 1:
-        return say("rehearsal")
-    return say("rehearsal-fast", speed=f"{run.scenario.speed:g}")
+    """Return the first word of what is said: LIVE or REHEARSAL."""
+    return say("live") if run.scenario is None else say("rehearsal")
+
+
+def clock_speed(run: RunState) -> Said:
+    """Return how fast a rehearsal's clock runs, for the small print; empty where it is the wall's."""
+    if run.scenario is None or run.scenario.speed == 1:
+        return Said("")
+    return say("small-clock", speed=f"{run.scenario.speed:g}")
 
 
 def only_rehearsal(run: RunState) -> Said:
@@ -78,10 +83,10 @@ def people(run: RunState, persons: Iterable[str], between: str = ", ") -> Said:
     return listed([run.name(person) for person in persons], between)
 
 
-def listed(names: Sequence[str], between: str = ", ") -> Said:
-    """Return the first *names*, and how many more there are."""
-    some = joined(between, names[:MOST_NAMES])
-    rest = len(names) - MOST_NAMES
+def listed(names: Sequence[str], between: str = ", ", most: int = MOST_NAMES) -> Said:
+    """Return the first *names*, at *most* so many, and how many more there are."""
+    some = joined(between, names[:most])
+    rest = len(names) - most
     return some if rest <= 0 else say("and-more", some=some, count=rest)
 
 

@@ -61,6 +61,11 @@ def said(text: str, most: int = MOST_CHARS) -> Said:
     return text if isinstance(text, Said) else Said(escape(scrub(text, most)))
 
 
+def parted(text: str) -> Said:
+    """Return *text* with the parts of a cell that has a number told as words: `mno-b, number ending 001`."""
+    return Said(said(text).replace("/number ending", ", number ending"))
+
+
 def joined(between: str, parts: Iterable[str]) -> Said:
     """Return *parts*, each made safe, with our own *between* between them; empty ones are left out."""
     return Said(between.join(said(part) for part in parts if part))
