@@ -129,8 +129,9 @@ def _small(run: RunState, now: datetime) -> Said:
     if run.started_at is None:
         return say("small-opened", run=run.run, clock=clock)
     if run.last_reading_at is None:
-        key = "small-no-probe" if run.plan.checks else "small-no-checks"
-        return say(key, run=run.run, clock=clock)
+        if not run.plan.checks:
+            return say("small-no-checks", run=run.run, clock=clock)
+        return say("small-no-probe", run=run.run, clock=clock)
     late = (now - run.last_reading_at).total_seconds() > _STALE_S
     missed = say("missed", count=run.missed) if run.missed else ""
     heard = ago(now, run.last_reading_at)

@@ -149,7 +149,9 @@ def gate_lines(run: RunState, decision: DecisionState, now: datetime) -> Iterato
     blocks = gate_blocks(run, step, now)
     shown = [say("check-score", check=check_name(c), score=score(*gist.tally(run, c))) for c in checks]
     if not blocks:
-        yield say("gate-open", symbol=GOOD, at=at(run, now, now), scores=listed(shown, " · ", MOST_CHECKS) or say("no-checks"))
+        yield say(
+            "gate-open", symbol=GOOD, at=at(run, now, now), scores=listed(shown, " · ", MOST_CHECKS) or say("no-checks")
+        )
         return
     yield say("gate-blocked", symbol=BAD, at=at(run, now, now), count=len(blocks))
     by_check = [list(check_blocks(run, check, entry.last, now)) for check in checks]

@@ -24,7 +24,7 @@ def _buttons(night: Any) -> list[tuple[str, str, str]]:
 
 def test_a_calm_night_is_short(night_in: NightIn) -> None:
     assert _text(night_in("watching")) == (
-        "✔ LIVE · Number portability, wave 1 · CHECKING until 03:31 London\n"
+        "✔ LIVE · CHECKING until 03:31 London · Number portability, wave 1\n"
         "Switched 02:01 (5,000 of 5,000). There is no undo. Going back is a port back: `/cutover port-back`\n"
         "Checking until 03:31 London (1 of 90 min done)\n"
         "✔ Working: Calls into our numbers 4/4 · SMS 2/2\n"
@@ -38,12 +38,11 @@ def test_a_calm_night_is_short(night_in: NightIn) -> None:
 
 def test_a_met_rule_comes_first_with_who_decides_and_by_when(night_in: NightIn) -> None:
     assert _text(night_in("failing")).splitlines()[:3] == [
-        "✖ LIVE · Number portability, wave 1 · DECIDE BY 02:15 London (10 min)",
+        "✖ LIVE · DECIDE BY 02:15 London (10 min) · Number portability, wave 1",
         "✖ Calls into our numbers fail: mno-b: 3 failed in a row; signed limit: 3. All other networks work. Rule 1 is met.",
         (
-            "Deciders: A: cutover-lead AND mno-partner · B: cutover-lead or network-ops · "
-            "C: cutover-lead AND network-ops AND mno-partner. Given: none. "
-            "Missing for A: cutover-lead (Ana or Bo); mno-partner (Eve)"
+            "Decision 2: A PORT BACK needs cutover-lead (Ana or Bo) AND mno-partner (Eve). Given: none. "
+            "Other choices: B, C"
         ),
     ]
 
@@ -119,8 +118,17 @@ def test_a_day_that_is_not_today_is_named(new_night: type[Any]) -> None:
     assert "Window 8 Dec 02:00 to 8 Dec 04:00 London" in _text(night)
 
 
-def test_a_rehearsal_says_how_fast_its_clock_is(new_night: type[Any]) -> None:
-    assert _text(new_night(m.Scenario(name="stale", speed=60))).startswith("▲ REHEARSAL clock x60 · Number portability")
+def test_a_rehearsal_says_so_first_and_how_fast_its_clock_is_last(new_night: type[Any]) -> None:
+    rows = _text(new_night(m.Scenario(name="stale", speed=60))).splitlines()
+    assert rows[0].startswith("▲ REHEARSAL · NOT STARTED")
+    assert rows[-1].endswith("rehearsal clock x60")
+
+
+def test_a_run_that_went_back_says_who_decided_it_and_what_was_done(night_in: NightIn) -> None:
+    rows = _text(night_in("rolled-back")).splitlines()
+    assert rows[0].startswith("▲ LIVE · PORTED BACK 02:")
+    assert "Rule 1 was met." in rows[1]
+    assert rows[2].startswith("Decision 2, 02:06: PORT BACK, by Ana, Eve. Done: Port the numbers back")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +144,7 @@ def test_a_rehearsal_says_how_fast_its_clock_is(new_night: type[Any]) -> None:
         (
             "failing",
             [("Decision 2", "say-1", "w1|decide 2"), ("Pause steps", "say-2", "w1|pause"),
-             ("Catch me up", "say-3", "w1|status"), ("Port back…", "ask-4", "w1|go-back")],
+             ("Catch me up", "say-3", "w1|status")],
         ),
         (
             "paused",

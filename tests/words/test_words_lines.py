@@ -33,7 +33,7 @@ def _said(night: Any, event: m.Event, person: str = "lead", via: str = "slack") 
     [
         (m.ServiceStarted(epoch=2, software="1"), "02:02 Switchroom is here"),
         (m.CriteriaSigned(run="w1", person="lead", role="cutover-lead", digest="d"),
-         "02:02 Ana signed the criteria as cutover-lead. All have signed"),
+         "02:02 All have signed the criteria: Ana (cutover-lead), Cy (network-ops), Eve (mno-partner)"),
         (m.RunStarted(run="w1"), "02:02 The run is started by Ana (cutover-lead). Checks begin"),
         (m.StepStarted(run="w1", step="prepare", attempt=2), "02:02 Prepare the switch started by Ana (cutover-lead) (try 2)"),
         (m.StepStarted(run="w1", step="switch-routing", attempt=1),
@@ -46,7 +46,7 @@ def _said(night: Any, event: m.Event, person: str = "lead", via: str = "slack") 
          "02:02 ▲ Prepare the switch left out by Ana (cutover-lead): done before"),
         (m.StepLate(run="w1", step="roll-call", missing=("mno-partner",)), "02:02 ▲ roll call is late, not heard of: mno-partner"),
         (m.CheckTurned(run="w1", check="sms", before="working", after="failing", because="carrier-c/+447700900001: 74 s"),
-         "02:02 ✖ SMS fails: carrier-c/number ending 001: 74 s"),
+         "02:02 ✖ SMS fails: carrier-c, number ending 001: 74 s"),
         (m.CheckTurned(run="w1", check="sms", before="failing", after="working", because="3 of 3 passed"),
          "02:02 ✔ SMS works again: 3 of 3 passed"),
         (m.CheckTurned(run="w1", check="sms", before="working", after="unmeasured", because="silent"),
