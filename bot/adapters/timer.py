@@ -60,8 +60,9 @@ class ApsTimer:
             return
 
     def close(self) -> None:
-        """Stop calling."""
-        self._scheduler.shutdown(wait=False)
+        """Stop calling. Closing twice is no fault: whoever gives up in the middle closes what there is."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
 
 
 def _on_grid(call: Callable[[Utc], None], first: Utc, span: timedelta) -> Callable[[], object]:

@@ -55,7 +55,7 @@ class Crew:
         for decision in run.open_decisions:
             yield from self._votes(run, decision, now)
         for step in current_steps(run):
-            yield from _at_step(run, step)
+            yield from _at_step(run, step, now)
 
     def _votes(self, run: RunState, decision: DecisionState, now: datetime) -> Iterator[Line]:
         subject = decision.opened.subject
@@ -89,7 +89,7 @@ def starter(roles: Mapping[str, Role], go: tuple[str, ...]) -> str:
     return roles[go[0]].people[0]
 
 
-def _at_step(run: RunState, step: Step) -> Iterator[Line]:
+def _at_step(run: RunState, step: Step, now: datetime) -> Iterator[Line]:
     state = run.steps[step.id]
     if step.kind is StepKind.ROLL_CALL and state.status is StepStatus.RUNNING:
         for role in missing_roles(run, step):
@@ -98,12 +98,18 @@ def _at_step(run: RunState, step: Step) -> Iterator[Line]:
         return
     owner = run.plan.roles[step.owner or next(iter(run.plan.roles))].people[0]
     back = run.status is RunStatus.GOING_BACK
-    if state.status is StepStatus.WAITING and ready(run, step) and not back and not forward_blocks(run):
+    may = ready(run, step) and not back and not forward_blocks(run) and not _too_early(run, step, now)
+    if state.status is StepStatus.WAITING and may:
         yield Line(owner, f"{'done' if step.kind is StepKind.MANUAL else 'start'} {step.id}")
     if state.status is StepStatus.RUNNING and step.kind is StepKind.MANUAL:
         yield Line(owner, f"done {step.id}")
     if state.status in {StepStatus.FAILED, StepStatus.IN_DOUBT}:
         yield Line(owner, f"retry {step.id}")
+
+
+def _too_early(run: RunState, step: Step, now: datetime) -> bool:
+    """People wait for the window to open before they begin what cannot be undone."""
+    return step.point_of_no_return and run.window_opens is not None and now < run.window_opens
 
 
 def watching(run: RunState) -> bool:
