@@ -54,6 +54,8 @@ app = typer.Typer(
 audit = typer.Typer(no_args_is_help=True, help="Prove the ledger.")
 app.add_typer(audit, name="audit")
 _T = TypeVar("_T")
+#: The marks of bold type and code are the page's.
+_PLAIN = str.maketrans("", "", "*`")
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON on standard output, nothing else.")]
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", help="Where the ledger and the control files are; default var.")
@@ -126,19 +128,27 @@ def demo(
 
 def _welcome(scene: Scene) -> None:
     _say(f"\nThe war room is open: {scene.stage.room_url}\n")
-    for hint in HINTS:
-        _say(f"  {hint}")
-    _say("\nCtrl-C ends the demo.")
+    for number, hint in enumerate(HINTS, start=1):
+        _say(f"  {number}. {hint.translate(_PLAIN)}")
+    _say(
+        f"\nThe same from another terminal: switchroom status --state-dir {scene.stage.deployment_file.parent}"
+        "\nCtrl-C ends the demo; the ledger stays."
+    )
 
 
 @app.command()
-def serve(state_dir: StateDir = None) -> None:
+def serve(
+    state_dir: StateDir = None,
+    probes_: Annotated[
+        bool, typer.Option("--probes/--no-probes", help="Start a probe worker, which ends with the bot.")
+    ] = True,
+) -> None:
     """Run the bot against Slack (Socket Mode), or any Slack-compatible server named by SLACK_API_URL."""
     settings = _settings(state_dir)
-    _run(_serve(settings))
+    _run(_serve(settings, probes=probes_))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, *, probes: bool) -> None:
     deployment = load_deployment(settings.deployment)
     slack = SlackSettings(
         bot_token=settings.slack_bot_token.get_secret_value(),
@@ -146,7 +156,7 @@ async def _serve(settings: Settings) -> None:
         api_url=settings.slack_api_url or None,
         pace=Pace().faster(settings.slack_pace),
     )
-    async with running_bot(settings, deployment, Plan(clock=WallClock(), slack=slack)) as bot:
+    async with running_bot(settings, deployment, Plan(clock=WallClock(), slack=slack, probes=probes)) as bot:
         _say("switchroom is in the room. Ctrl-C ends it.")
         await until_lost(bot)
     raise StoreUnavailable("Another switchroom took over the ledger; this one has ended and changed nothing since.")

@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from bot.core import messages as m
-from bot.core.errors import Refused, StoreUnavailable
+from bot.core.errors import Reason, Refused, StoreUnavailable
 from bot.core.model import MACHINE, Cell, Reading, Tick, Utc, Via
 from bot.core.ports import Clock, Prober, Store, Timer
 from bot.core.runbook import Check
@@ -170,6 +170,8 @@ class Ticking:
             await self._service.handle(command, MACHINE, Via.PROBE)
         except Refused as refusal:
             log.info("reading not counted", tick=tick.id, why=refusal.sentence)
+            if refusal.reason is not Reason.DUPLICATE:
+                await self._miss(tick, refusal.sentence)  # every tick that was given out has its end in the ledger
         except StoreUnavailable as error:
             log.warning("reading lost", tick=tick.id, why=str(error))
 
