@@ -27,9 +27,9 @@ from bot.wire import Bot, Plan, running_bot
 
 #: What the first screen tells a newcomer.
 HINTS = (
-    "You act as Lena. When the go card says that all is true, press A; then act as Ana and press A too.",
-    "As Lena, type /cutover start switch-routing: numbers move, and the room watches them for 90 minutes.",
-    'In the carrier panel switch on "mno-b keeps the old routing". A signed rule is met: choose A as Lena and as Pia.',
+    "You act as Lena. When the go card says that all is true, press *A*; then act as Ana and press *A* too.",
+    "As Lena, type `/cutover start switch-routing`: numbers move, and the room watches them for 90 minutes.",
+    'In the carrier panel switch on *mno-b keeps the old routing*. A signed rule is met: choose *A* as Lena and as Pia.',
 )
 #: How long before the window opens the rehearsal's clock starts.
 BEFORE = timedelta(minutes=12)
@@ -136,9 +136,10 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
     text = shipped(f"{show.runbook}.yaml")
     people = shipped("demo.deployment.yaml")
     plan = load(text)
+    cast = parse_deployment(people, "demo.deployment.yaml").people
     folder = show.settings.state_dir
     casting = Casting(
-        folder=folder, people=people, titles=_titles(plan), hints=HINTS, port=show.port, pace=max(1.0, show.speed / 4)
+        folder=folder, people=people, titles=dict.fromkeys(cast, "watching only") | _titles(plan), hints=HINTS, port=show.port, pace=max(1.0, show.speed / 4)
     )
     async with AsyncExitStack() as stack:
         built = await stack.enter_async_context(stage(casting))
@@ -155,7 +156,7 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
             running_bot(settings, built.deployment, Plan(clock=clock, scenario=scenario, slack=slack))
         )
         seats: dict[str, RoomPerson] = {}
-        for key, person in parse_deployment(people, "demo.deployment.yaml").people.items():
+        for key, person in cast.items():
             seats[key] = await stack.enter_async_context(RoomPerson(built.room_url, person.room[0]))
         shown = Scene(built, bot, clock, seats, built.deployment.channel_of("main"))
         shown.watch()

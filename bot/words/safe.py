@@ -62,8 +62,8 @@ def said(text: str, most: int = MOST_CHARS) -> Said:
 
 
 def parted(text: str) -> Said:
-    """Return *text* with the parts of a cell that has a number told as words: `mno-b, number ending 001`."""
-    return Said(said(text).replace("/number ending", ", number ending"))
+    """Return *text* with the names of its cells told as words: `mno-b, number ending 001`, nothing for `all`."""
+    return Said(said(text).replace("/number ending", ", number ending").replace(" all: ", ": "))
 
 
 def joined(between: str, parts: Iterable[str]) -> Said:

@@ -1,7 +1,7 @@
 // The page: who acts, which channel, and everything the room tells.
 
 import { $, el, fill } from "./dom.js";
-import { anchor, stateOf } from "./mrkdwn.js";
+import { anchor, mrkdwn, stateOf } from "./mrkdwn.js";
 import { renderBlocks } from "./blocks.js";
 import { ask, Forms } from "./forms.js";
 import { boardSheet, firstLine, Timeline } from "./timeline.js";
@@ -82,7 +82,7 @@ function draw() {
   sayer.place(`${mark}${channel.name}`, state.commands);
   const box = $("timeline");
   const low = timeline.draw(channel, bag(state.messages, channel.id), bag(state.ephemerals, channel.id), channel.pins);
-  if (low) box.scrollTop = box.scrollHeight;
+  if (low) toEnd();
   drawChannels();
   drawBoard(channel);
 }
@@ -136,13 +136,25 @@ function isAway() {
   return end - Math.min($("timeline").getBoundingClientRect().bottom, innerHeight) > 80;
 }
 
+// the end of the channel; a card that is higher than the channel shows its beginning, where the worst stands
+function toEnd() {
+  const box = $("timeline");
+  const card = tallCard();
+  box.scrollTop = card ? card.offsetTop - box.offsetTop : box.scrollHeight;
+}
+
+function tallCard() {
+  const last = $("timeline").lastElementChild;
+  return last?.classList.contains("card") && last.offsetHeight > $("timeline").clientHeight ? last : null;
+}
+
 function choose(channel) {
   state.current = channel;
   state.unread.set(channel, 0);
   remember();
   $("newer").hidden = true;
   draw();
-  $("timeline").scrollTop = $("timeline").scrollHeight;
+  toEnd();
 }
 
 function remember() {
@@ -187,7 +199,7 @@ function faultRow(fault) {
     document.querySelector(`[data-fault="${CSS.escape(fault.id)}"]`)?.focus();
   };
   return el("li", {}, el("button", { class: "fault", type: "button", role: "switch", "aria-checked": String(Boolean(fault.on)), "data-fault": fault.id, title: fault.description ?? null, onclick: turn },
-    el("span", { class: "track", "aria-hidden": "true" }), el("span", { class: "fault-title" }, fault.title), el("span", { class: "fault-note" }, fault.on ? "broken now" : "works")));
+    el("span", { class: "track", "aria-hidden": "true" }), el("span", { class: "fault-title" }, fault.title), el("span", { class: fault.on ? "fault-note" : "unseen" }, fault.on ? "broken now" : "works")));
 }
 
 // what the room tells
@@ -203,8 +215,8 @@ function take(kind, channel, message) {
     return;
   }
   draw();
-  if (isNew && message.user !== context.me && isAway()) $("newer").hidden = false;
-  if (message.user === context.me || message.is_ephemeral) box.scrollTop = box.scrollHeight;
+  if (isNew && message.user !== context.me && isAway() && tallCard()?.dataset.ts !== message.ts) $("newer").hidden = false;
+  if (message.user === context.me || message.is_ephemeral) toEnd();
 }
 
 const handlers = {
@@ -274,7 +286,8 @@ function showHints(hints) {
     sessionStorage.setItem("hints", "gone");
     $("hints").hidden = true;
   };
-  fill($("hints"), el("ol", {}, hints.map((hint) => el("li", {}, hint))), el("button", { class: "link", type: "button", onclick: close }, "Hide"));
+  const head = el("div", { class: "hints-head" }, el("h2", { class: "small-head" }, "What to try"), el("button", { class: "link", type: "button", onclick: close }, "Hide"));
+  fill($("hints"), head, el("ol", {}, hints.map((hint) => el("li", {}, mrkdwn(hint, context)))));
 }
 
 // beginning
@@ -287,7 +300,7 @@ async function begin(me) {
   wire = new Wire(me, handlers);
   await wire.open();
   remember();
-  $("timeline").scrollTop = $("timeline").scrollHeight;
+  toEnd();
 }
 
 $("acting").addEventListener("change", (event) => begin(event.target.value));
@@ -304,7 +317,7 @@ for (const [node, name] of [[$("timeline"), "scroll"], [window, "scroll"]]) {
   });
 }
 new ResizeObserver(() => {
-  if (low) $("timeline").scrollTop = $("timeline").scrollHeight;
+  if (low) toEnd();
 }).observe($("timeline"));
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.target.closest("input, textarea, select, dialog")) {

@@ -46,7 +46,9 @@ function lines(text, context) {
     if (quoted && !quote) nodes.push((quote = el("blockquote")));
     const body = quoted ? quoted[1] : line;
     const state = stateOf(body);
-    const rest = state ? [el("span", { class: `sym ${state}` }, body[0]), ...inline(body.slice(1), context)] : inline(body, context);
+    const practice = /^REHEARSAL · /u.exec(body);
+    const start = state ? [el("span", { class: `sym ${state}` }, body[0])] : practice ? [el("span", { class: "practice" }, "REHEARSAL"), " "] : [];
+    const rest = [...start, ...inline(body.slice(state ? 1 : (practice?.[0].length ?? 0)), context)];
     (quote ?? nodes)[quote ? "append" : "push"](el("span", { class: "line" }, rest));
   }
   return nodes;

@@ -115,8 +115,8 @@ export class Timeline {
     const kinds = ["message", follows && "follows", message.is_ephemeral && "private", !board && this.isCard(message) && "card"].filter(Boolean).join(" ");
     const context = { ...this.context, act: (block, element, value) => this.doings.click(message, block, element, value) };
     const shown = board ? this.boardLine(message) : body(message, context);
-    const only = message.is_ephemeral && el("p", { class: "only" }, "Only visible to you", el("button", { class: "link", type: "button", onclick: () => this.doings.dismiss(message.ts) }, "Dismiss"));
-    const inner = el("div", { class: "body" }, byline(message, this.context), shown, this.reactions(message), this.thread(message, replies));
+    const only = message.is_ephemeral && el("p", { class: "only" }, "Only visible to you", el("time", { class: "when" }, clock(at(message), this.context.zone)), el("button", { class: "link", type: "button", onclick: () => this.doings.dismiss(message.ts) }, "Dismiss"));
+    const inner = el("div", { class: "body" }, !message.is_ephemeral && byline(message, this.context), shown, this.reactions(message), this.thread(message, replies));
     return el("article", { class: kinds, id: `m${message.ts}`, "data-ts": message.ts, "data-state": stateOf(firstLine(message)) || null }, only, face(message, this.context), inner, this.tools(message));
   }
 
