@@ -9,7 +9,10 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
 
 import checks
 from bot.adapters.probe_worker import BotGone, ProbeWorker
@@ -20,6 +23,8 @@ from bot.core.model import Reading, Tick
 from bot.core.ports import Clock
 from bot.web.private import PROBES_FILE, read_private
 from checks.targets import parse_targets
+
+log = structlog.get_logger()
 
 #: How long to wait before looking for a bot again, in real seconds.
 _LOOK_AGAIN_S = 0.5
@@ -57,19 +62,25 @@ async def run_probes(settings: Settings, deployment: Deployment) -> None:
 
     try:
         while True:
-            where = read_private(settings.state_dir / PROBES_FILE)
-            if where is None:
-                raise SettingsRefused(
-                    f"There is no {settings.state_dir / PROBES_FILE}: no bot runs with this state directory. "
-                    "Start one with `switchroom serve`, or name its directory with --state-dir."
-                )
-            try:
+            where = await _where(settings)
+            # A bot that comes back listens somewhere else, with another token.
+            with suppress(BotGone):
                 await ProbeWorker(where["url"], where["token"], take).run()
-            except BotGone:
-                # A bot that comes back listens somewhere else, with another token.
-                await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(_LOOK_AGAIN_S)
     finally:
         await checks.close_all()
+
+
+async def _where(settings: Settings) -> dict[str, str]:
+    """Return where the bot listens, as soon as one does."""
+    file = settings.state_dir / PROBES_FILE
+    told = False
+    while (where := read_private(file)) is None:
+        if not told:
+            log.warning("no bot runs with this state directory yet, waiting for one", looking_for=str(file))
+            told = True
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    return where
 
 
 async def _as_child(settings: Settings) -> None:

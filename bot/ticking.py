@@ -40,6 +40,7 @@ class Ticking:
         self._armed: dict[str, str] = {}  #: run -> the runbook its cells were armed from
         self._keys: dict[str, list[str]] = {}
         self._open: dict[str, tuple[Tick, Utc]] = {}  #: cell of a run -> the tick given out and not ended
+        self._watching = False
         self._tasks: set[asyncio.Task[None]] = set()
         service.on_commit(self._committed)
 
@@ -123,15 +124,24 @@ class Ticking:
         before = self._open.get(_cell(tick))
         if before is None:
             self._give(tick)
-        elif before[1] < self._clock.now():
-            self._spawn(self._expire(before[0], tick))
         else:
             self._spawn(self._miss(tick, "the measurement before was still under way"))
 
-    async def _expire(self, old: Tick, fresh: Tick) -> None:
-        await self._miss(old, "the probe worker did not bring it back in time")
-        self._open.pop(_cell(old), None)
-        self._give(fresh)
+    def _watch_for_end(self, ends: Utc) -> None:
+        if not self._watching:
+            self._watching = True
+            self._timer.at("overdue", ends, self._overdue)
+
+    def _overdue(self) -> None:
+        """Record as missed what no probe worker brought back in time."""
+        self._watching = False
+        now = self._clock.now()
+        for cell, (tick, ends) in list(self._open.items()):
+            if ends <= now:
+                del self._open[cell]
+                self._spawn(self._miss(tick, "the probe worker did not bring it back in time"))
+        if self._open:
+            self._watch_for_end(min(ends for _, ends in self._open.values()))
 
     def _tick(self, run: RunState, check: Check, cell: Cell, at: Utc) -> Tick:
         return Tick(
@@ -147,6 +157,7 @@ class Ticking:
     def _give(self, tick: Tick) -> None:
         ends = self._clock.now() + timedelta(seconds=(tick.timeout_s + GRACE_S) * self._clock.speed)
         self._open[_cell(tick)] = (tick, ends)
+        self._watch_for_end(ends)
         self._spawn(self._given(tick, ends))
 
     async def _given(self, tick: Tick, ends: Utc) -> None:
