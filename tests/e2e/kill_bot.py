@@ -32,8 +32,11 @@ def _serve() -> None:
             continue
         os.kill(pid, {"kill": signal.SIGKILL, "stop": signal.SIGTERM}[word])
         _, status = os.waitpid(pid, 0)
+        pid = 0
         sys.stdout.write(f"ended {status}\n")
         sys.stdout.flush()
+    if pid:
+        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

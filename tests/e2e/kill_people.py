@@ -36,6 +36,7 @@ class People:
     store: Store
     random: Random
     finishing: bool = False
+    under_way: asyncio.Event = field(default_factory=asyncio.Event)  #: the first action is started
     said: Counter[str] = field(default_factory=Counter)
     acknowledged: set[str] = field(default_factory=set)
     _fold: Fold = field(default_factory=lambda: Fold(House(), GENESIS))
@@ -49,7 +50,8 @@ class People:
             self.acknowledged.add(named)
 
     async def take_notes(self) -> None:
-        """Write one note after the other until told to finish."""
+        """Write one note after the other, once there is a run, until told to finish."""
+        await self.under_way.wait()
         number = 0
         while not self.finishing:
             number += 1
@@ -111,4 +113,5 @@ class People:
             if step.kind is StepKind.MANUAL:
                 yield Line("noc", f"done {step.id}")
             if step.kind is StepKind.ACTION:
+                self.under_way.set()
                 yield Line("noc", f"start {step.id}")

@@ -83,7 +83,7 @@ class Counting:
     async def act(self, request: web.Request) -> web.Response:
         self.calls[request.headers["Idempotency-Key"]] += 1
         # Long enough that some calls are cut in the middle.
-        await asyncio.sleep(self.random.uniform(0, 0.4))
+        await asyncio.sleep(self.random.uniform(0, 1))
         return web.json_response({"detail": "counted"})
 
     async def status(self, _: web.Request) -> web.Response:

@@ -48,6 +48,7 @@ async def _night_of(kills: int, seed: int, folder: Path, database_url: str) -> N
         async with asyncio.TaskGroup() as playing:
             playing.create_task(people.take_notes())
             playing.create_task(people.go_forward())
+            await asyncio.wait_for(people.under_way.wait(), _REST_S)
             await _killed(bot, kills, random)
             people.finishing = True
         await _at_rest(store)
