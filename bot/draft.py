@@ -7,7 +7,7 @@ leaves no trace.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -56,8 +56,8 @@ class Record:
 class Fold:
     """The folded state with what the chain needs to go on from it."""
 
-    house: House
-    head: bytes
+    house: House = House()  # noqa: RUF009 - a frozen value, safe to share
+    head: bytes = GENESIS
     streams: Mapping[str, int] = field(default_factory=dict)
     unsealed: Seal = field(default_factory=Seal)
     unsealed_since: Utc | None = None
@@ -275,8 +275,13 @@ def seen_of(envelope: Envelope) -> Seen:
 
 def restore(store: Store, software: str) -> Fold:
     """Fold the ledger: from the kept snapshot where it fits this software, and the records after it."""
-    fold = _from_snapshot(store, software) or Fold(House(), GENESIS)
-    for row in store.rows(fold.house.position):
+    fold = _from_snapshot(store, software) or Fold()
+    return folded(store.rows(fold.house.position), fold)
+
+
+def folded(rows: Iterable[EventRow | ReadingRow], fold: Fold) -> Fold:
+    """Return *fold* after *rows*, which follow it without a gap. Raise UnknownEntry for another release's."""
+    for row in rows:
         fold = _with_row(fold, row)
     return fold
 
