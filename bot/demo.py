@@ -32,7 +32,7 @@ HINTS = (
     'In the carrier panel switch on *mno-b keeps the old routing*. A signed rule is met: choose *A* as Lena and as Pia.',
 )
 #: How long before the window opens the rehearsal's clock starts.
-BEFORE = timedelta(minutes=12)
+BEFORE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
