@@ -20,7 +20,7 @@ from bot.core.runbook import Runbook
 from bot.core.state import RunState, RunStatus
 from bot.rehearsal.crew import Crew, Line, Script
 from bot.rehearsal.play import Result, Stagecraft, play
-from bot.rehearsal.stage import Casting, Stage, opening_time, stage
+from bot.rehearsal.stage import READY_S, Casting, Stage, opening_time, stage
 from bot.room import RoomPerson
 from bot.service import Commit
 from bot.wire import Bot, Plan, running_bot
@@ -29,7 +29,7 @@ from bot.wire import Bot, Plan, running_bot
 HINTS = (
     "You act as Lena. When the go card says that all is true, press *A*; then act as Ana and press *A* too.",
     "As Lena, type `/cutover start switch-routing`: numbers move, and the room watches them for 90 minutes.",
-    'In the carrier panel switch on *mno-b keeps the old routing*. A signed rule is met: choose *A* as Lena and as Pia.',
+    "In the carrier panel switch on *mno-b keeps the old routing*. A signed rule is met: choose *A* as Lena and as Pia.",
 )
 #: How long before the window opens the rehearsal's clock starts.
 BEFORE = timedelta(minutes=5)
@@ -139,7 +139,12 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
     cast = parse_deployment(people, "demo.deployment.yaml").people
     folder = show.settings.state_dir
     casting = Casting(
-        folder=folder, people=people, titles=dict.fromkeys(cast, "watching only") | _titles(plan), hints=HINTS, port=show.port, pace=max(1.0, show.speed / 4)
+        folder=folder,
+        people=people,
+        titles=dict.fromkeys(cast, "watching only") | _titles(plan),
+        hints=HINTS,
+        port=show.port,
+        pace=max(1.0, show.speed / 4),
     )
     async with AsyncExitStack() as stack:
         built = await stack.enter_async_context(stage(casting))
@@ -155,6 +160,8 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
         bot = await stack.enter_async_context(
             running_bot(settings, built.deployment, Plan(clock=clock, scenario=scenario, slack=slack))
         )
+        # A run that is probed before anybody can measure begins with holes.
+        await asyncio.wait_for(bot.prober.worker_heard(), READY_S)
         seats: dict[str, RoomPerson] = {}
         for key, person in cast.items():
             seats[key] = await stack.enter_async_context(RoomPerson(built.room_url, person.room[0]))

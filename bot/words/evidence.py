@@ -41,7 +41,7 @@ def trigger_lines(house: House, run: RunState, decision: DecisionState, now: dat
         yield from _service(run, decision, about, now)
     rest = [check for check in run.plan.checks if check is not about]
     yield from _others(rest, frozen)
-    yield _since_then(run, decision, about)
+    yield from _since_then(run, decision, about)
     if house.parked:
         yield say("card-parked", count=len(house.parked))
 
@@ -117,14 +117,15 @@ def _others(checks: Sequence[Check], frozen: Sequence[Evidence]) -> Iterator[Sai
         yield say("other-checks", scores=listed(scores, " · ", MOST_CHECKS))
 
 
-def _since_then(run: RunState, decision: DecisionState, about: Check | None) -> Said:
-    """Return what came after the snapshot: the snapshot itself never changes."""
+def _since_then(run: RunState, decision: DecisionState, about: Check | None) -> Iterator[Said]:
+    """Yield what came after the snapshot, if anything did: the snapshot itself never changes."""
     news: list[Said] = []
     for check in [about] if about is not None else run.plan.checks:
         passed, failed = _news(run, decision, check)
         if passed + failed:
             news.append(say("check-news", check=check_name(check), failed=failed, all=passed + failed))
-    return say("since-then", news=listed(news, " · ") or say("nothing-new"))
+    if news:
+        yield say("since-then", news=listed(news, " · "))
 
 
 def _news(run: RunState, decision: DecisionState, check: Check) -> tuple[int, int]:

@@ -118,6 +118,8 @@ def missing_for(run: RunState, decision: DecisionState) -> Iterator[tuple[str, S
 
 def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
     """Yield what is not measured now: holes, checks without a verdict, rules that cannot be told."""
+    if run.status.over:
+        return
     holes = open_holes(run)
     for hole in holes[:1]:
         yield say(
@@ -136,8 +138,14 @@ def unmeasured(run: RunState, now: datetime) -> Iterator[Said]:
         yield say(
             "rules-unclear",
             rules=listed([f"{rule_number(run, t.id)}" for t in unclear]),
-            because=run.triggers[unclear[0].id].because or say("nothing-measured"),
+            because=run.triggers[unclear[0].id].because or _too_few(run, unclear[0]),
         )
+
+
+def _too_few(run: RunState, trigger: Trigger) -> Said:
+    """Return why a rule that was never judged cannot be told."""
+    heard = sum(tally(run, run.plan.check(trigger.when.check)))
+    return say("too-few") if heard else say("nothing-measured")
 
 
 def failing(run: RunState) -> Iterator[Said]:

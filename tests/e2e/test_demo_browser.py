@@ -62,8 +62,7 @@ async def night(
     chromium = require_program("chromium")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SWITCHROOM_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    shots = Path(os.environ.get("SWITCHROOM_SCREENSHOTS") or tmp_path / "shots")
-    shots.mkdir(parents=True, exist_ok=True)
+    shots = Path(os.environ.get("SWITCHROOM_SCREENSHOTS") or tmp_path / "shots")  # the browser makes the folder
     show = Show(Settings().model_copy(update={"state_dir": tmp_path / "demo"}), speed=SPEED)
     async with AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(async_playwright())
@@ -140,7 +139,7 @@ async def start(night: Night, lena: Page, phone: Page) -> None:
     await night.shot(lena, "first-screen")
 
 
-async def go(night: Night, lena: Page, phone: Page) -> None:
+async def go(_: Night, lena: Page, phone: Page) -> None:
     await press(phone, 1, "A Yes, go")
     await expect(private(phone)).to_contain_text("another person must agree")
     await expect(lena.locator(".message.private", has_text="another person must agree")).to_have_count(0)
@@ -171,6 +170,7 @@ async def fail(night: Night, lena: Page, phone: Page) -> None:
         await expect(card(page, 2)).to_contain_text("mno-b still routes to the old network")
         await expect(card(page, 2).get_by_role("button")).to_have_text(["A Port back", "B Fix first…", "C Continue…"])
     await night.shot(lena, "decision-card")
+    await phone.evaluate("scrollTo(0, 0)")
     await night.shot(phone, "phone")
 
 

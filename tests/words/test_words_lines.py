@@ -46,11 +46,11 @@ def _said(night: Any, event: m.Event, person: str = "lead", via: str = "slack") 
          "02:02 ▲ Prepare the switch left out by Ana (cutover-lead): done before"),
         (m.StepLate(run="w1", step="roll-call", missing=("mno-partner",)), "02:02 ▲ roll call is late, not heard of: mno-partner"),
         (m.CheckTurned(run="w1", check="sms", before="working", after="failing", because="carrier-c/+447700900001: 74 s"),
-         "02:02 ✖ SMS fails: carrier-c, number ending 001: 74 s"),
+         "02:02 ✖ SMS: failing, carrier-c, number ending 001: 74 s"),
         (m.CheckTurned(run="w1", check="sms", before="failing", after="working", because="3 of 3 passed"),
-         "02:02 ✔ SMS works again: 3 of 3 passed"),
+         "02:02 ✔ SMS: working again, 3 of 3 passed"),
         (m.CheckTurned(run="w1", check="sms", before="working", after="unmeasured", because="silent"),
-         "02:02 ? SMS is not measured: silent (our probe, not proof of failure)"),
+         "02:02 ? SMS: not measured, silent (our probe, not proof of failure)"),
         (m.CheckRequested(run="w1", check="sms"), "02:02 SMS is checked now by Ana (cutover-lead)"),
         (m.FixEnded(run="w1", number=2, trigger="inbound-failing", cleared=False),
          "02:02 ✖ Calls into our numbers fail: not fixed in time (decision 2), people decide again"),
@@ -121,5 +121,5 @@ def test_a_changed_runbook_shows_the_difference_and_what_it_voids(night_in: Nigh
 
 def test_a_line_about_what_the_runbook_no_longer_has_is_still_told(night_in: NightIn) -> None:
     gone = m.CheckTurned(run="w1", check="old-check", before="working", after="failing", because="503")
-    assert _said(night_in("watching"), gone) == "02:02 ✖ old-check fails: 503"
+    assert _said(night_in("watching"), gone) == "02:02 ✖ old-check: failing, 503"
     assert "old-step" in _said(night_in("watching"), m.StepFinished(run="w1", step="old-step", attempt=1))

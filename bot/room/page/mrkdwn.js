@@ -45,10 +45,11 @@ function lines(text, context) {
     if (!quoted) quote = null;
     if (quoted && !quote) nodes.push((quote = el("blockquote")));
     const body = quoted ? quoted[1] : line;
-    const state = stateOf(body);
-    const practice = /^REHEARSAL · /u.exec(body);
-    const start = state ? [el("span", { class: `sym ${state}` }, body[0])] : practice ? [el("span", { class: "practice" }, "REHEARSAL"), " "] : [];
-    const rest = [...start, ...inline(body.slice(state ? 1 : (practice?.[0].length ?? 0)), context)];
+    const [whole, practice, hour] = /^(REHEARSAL · )?((?:\d\d? \w{3} )?\d\d:\d\d )?/u.exec(body);
+    const told = body.slice(whole.length);
+    const state = stateOf(told);
+    const start = [practice && el("span", { class: "practice" }, "REHEARSAL"), practice && " ", hour, state && el("span", { class: `sym ${state}` }, told[0])];
+    const rest = [...start.filter(Boolean), ...inline(told.slice(state ? 1 : 0), context)];
     (quote ?? nodes)[quote ? "append" : "push"](el("span", { class: "line" }, rest));
   }
   return nodes;
