@@ -57,10 +57,15 @@ class HttpProber:
         self._news = asyncio.Event()
         self._took: Took | None = None
         self.workers_heard_at: float | None = None
+        self._worker = asyncio.Event()
 
     def on_reading(self, took: Took) -> None:
         """Give every reading to *took*."""
         self._took = took
+
+    async def worker_heard(self) -> None:
+        """Wait until a probe worker has asked for work."""
+        await self._worker.wait()
 
     async def issue(self, ticks: Sequence[Tick], epoch: int) -> None:
         """Queue *ticks* for a probe worker."""
@@ -79,12 +84,16 @@ class HttpProber:
     async def _lease(self, request: web.Request) -> web.Response:
         self._refuse_strangers(request)
         self.workers_heard_at = asyncio.get_running_loop().time()
+        self._worker.set()
         if not self._waiting:
             self._news.clear()
             try:
                 await asyncio.wait_for(self._news.wait(), WAIT_S)
             except TimeoutError:
                 return self._given([], 0)
+        if request.transport is None or request.transport.is_closing():
+            # A worker that died while it waited must not take work with it.
+            return self._given([], 0)
         taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
         return self._given([tick for tick, _ in taken], taken[0][1] if taken else 0)
 
