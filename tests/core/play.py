@@ -257,7 +257,7 @@ def names(events: object) -> list[str]:
 
 def codec(event: m.Event) -> m.Event:
     """Return *event* as the ledger would give it back."""
-    data: Mapping[str, object] = type(event).model_validate_json(event.model_dump_json(by_alias=True)).model_dump(
-        mode="json", by_alias=True
+    data: Mapping[str, object] = (
+        type(event).model_validate_json(event.model_dump_json(by_alias=True)).model_dump(mode="json", by_alias=True)
     )
     return lift(type(event).__name__, event.VERSION, data)

@@ -26,7 +26,9 @@ def _failing() -> Play:
 
 
 def _kinds(play: Play, since: int) -> list[tuple[str, str]]:
-    return [(effect.kind, effect.lane.value) for effect in play.effects[since:] if effect.kind not in {"board", "digest"}]
+    return [
+        (effect.kind, effect.lane.value) for effect in play.effects[since:] if effect.kind not in {"board", "digest"}
+    ]
 
 
 def test_a_bad_call_goes_all_the_way_to_rolled_back() -> None:

@@ -22,7 +22,9 @@ def test_a_run_is_opened_with_its_plan_its_sentences_and_its_digest() -> None:
 
 def test_a_channel_shows_one_run_at_a_time() -> None:
     play = Play().opened()
-    with pytest.raises(Exception, match=r"^Not opened: this channel shows run wave-1 already\. Finish it, or open") as no:
+    with pytest.raises(
+        Exception, match=r"^Not opened: this channel shows run wave-1 already\. Finish it, or open"
+    ) as no:
         play.orders(opening(run="wave-2"), "lead")
     assert getattr(no.value, "reason", None) is Reason.ALREADY
     assert names(play.orders(opening(run="wave-2", place="C2"), "lead")) == ["RunOpened"]
@@ -35,13 +37,17 @@ def test_a_run_name_is_used_once() -> None:
 
 
 def test_who_has_no_role_opens_nothing() -> None:
-    with pytest.raises(Exception, match=r"^Not opened: you have no role in number-portability-cutover\. Its roles: care-lead"):
+    with pytest.raises(
+        Exception, match=r"^Not opened: you have no role in number-portability-cutover\. Its roles: care-lead"
+    ):
         Play().orders(opening(), "guest")
 
 
 def test_an_order_about_no_run_names_those_there_are() -> None:
     play = Play()
-    with pytest.raises(Exception, match=r"There is no run 'wave-1'\. No run is open\. To open one: /cutover open RUNBOOK"):
+    with pytest.raises(
+        Exception, match=r"There is no run 'wave-1'\. No run is open\. To open one: /cutover open RUNBOOK"
+    ):
         play.says(m.Pause(), "lead")
     play.opened()
     with pytest.raises(Exception, match=r"There is no run 'x'\. Active runs: wave-1\."):
@@ -106,7 +112,9 @@ def test_a_run_is_started_once() -> None:
     assert (no.reason, no.sentence) == (Reason.ALREADY, "Nothing was done: the run was started at 00:50.")
 
 
-@pytest.mark.parametrize("command", [m.Pause(), m.Resume(), m.GoBack(word="undo"), m.Start(step="go"), m.Done(step="go")])
+@pytest.mark.parametrize(
+    "command", [m.Pause(), m.Resume(), m.GoBack(word="undo"), m.Start(step="go"), m.Done(step="go")]
+)
 def test_before_the_start_nothing_goes(command: m.Command) -> None:
     no = Play().signed().refused(command, "lead")
     assert no.sentence == "Nothing was done: the run is not started. To start it: /cutover start"
@@ -154,7 +162,9 @@ def test_notes_and_tasks_are_kept_and_bad_ones_are_not() -> None:
     play.says(m.AddTask(text="call donor", person="noc-b", by=at(3, 0)), "lead")
     assert play.run.tasks["t1"].person == "noc-b"
     assert play.refused(m.AddTask(text="call", person="nobody"), "lead").reason is Reason.BAD_ARGUMENT
-    assert play.refused(m.AddTask(text="call", person="noc-a", by=at(0, 40)), "lead").sentence.endswith("passed already.")
+    assert play.refused(m.AddTask(text="call", person="noc-a", by=at(0, 40)), "lead").sentence.endswith(
+        "passed already."
+    )
     play.says(m.Done(step="t1"), "noc-b")
     assert play.run.tasks["t1"].done_at == play.now
     assert play.refused(m.Done(step="t1"), "noc-b").sentence == "Task t1 was done at 00:50."

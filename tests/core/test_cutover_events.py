@@ -44,7 +44,7 @@ _PLAIN: Mapping[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def _of(kind: Any) -> st.SearchStrategy[Any]:
+def _of(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one line for each form of type
     """Return values of a field's type."""
     origin, inside = get_origin(kind), get_args(kind)
     if kind in _PLAIN:
@@ -130,4 +130,4 @@ def test_after_a_silence_the_room_is_told_that_we_are_back() -> None:
     play = Play(at(1, 0)).started()
     mark = len(play.effects)
     play.restarts()
-    assert [effect.kind for effect in play.effects[mark:]][0] == "line"
+    assert next(effect.kind for effect in play.effects[mark:]) == "line"

@@ -75,7 +75,9 @@ def test_a_hole_voids_forward_votes_and_blocks_until_it_is_out_of_the_gates_wind
     play = Play().called()
     play.votes("A", "noc-a")
     play.sweeps_until(at(0, 55), silent=("donor",))
-    assert {(hole.check, hole.cell.split("/")[0]) for hole in play.happened(m.HoleOpened)} == {("voice-inbound", "donor")}
+    assert {(hole.check, hole.cell.split("/")[0]) for hole in play.happened(m.HoleOpened)} == {
+        ("voice-inbound", "donor")
+    }
     voided = play.happened(m.VoteVoided)
     assert [(vote.number, vote.person, vote.cause) for vote in voided] == [(1, "noc-a", "a check has a hole")]
     assert not play.card.votes
@@ -194,7 +196,10 @@ def test_evidence_is_frozen_at_a_position_by_origin_and_control() -> None:
 
 
 def test_a_gate_right_after_the_switch_wants_measurements_since_the_switch() -> None:
-    text = PORTABILITY.replace("kind: watch, needs: [switch-routing], for: 90m, checks: all", "kind: gate, approval: go, needs: [switch-routing]")
+    text = PORTABILITY.replace(
+        "kind: watch, needs: [switch-routing], for: 90m, checks: all",
+        "kind: gate, approval: go, needs: [switch-routing]",
+    )
     play = Play().switching(text)
     play.now += timedelta(seconds=30)
     play.reports("switch-routing", "done")

@@ -252,12 +252,12 @@ def test_the_switch_does_not_start_while_people_ask_to_go_back() -> None:
 def test_rollback_steps_run_in_their_order_and_end_the_run() -> None:
     play = Play().gone(TWO_BACK)
     play.says(m.GoBack(word="undo"), "lead")
-    assert play.run.status is RunStatus.GOING_BACK
+    assert play.run.status == RunStatus.GOING_BACK
     assert (play.status("tell-donor"), play.status("port-back")) == (StepStatus.RUNNING, StepStatus.WAITING)
     play.says(m.Done(step="tell-donor"), "noc-a")
     assert play.status("port-back") is StepStatus.RUNNING
     play.reports("port-back", "failed", "HTTP 500")
-    assert play.run.status is RunStatus.GOING_BACK
+    assert play.run.status == RunStatus.GOING_BACK
     play.says(m.Retry(step="port-back"), "noc-a")
     assert names(play.reports("port-back", "done"))[:2] == ["StepFinished", "RolledBack"]
     assert play.run.status is RunStatus.ROLLED_BACK
@@ -336,9 +336,9 @@ def test_a_run_does_not_end_over_a_rule_that_is_met() -> None:
     play.says(m.Start(step="close"), "lead")
     play.fails("mno-b")
     play.says(m.Done(step="close"), "lead")
-    assert play.run.status is RunStatus.RUNNING
+    assert play.run.status == RunStatus.RUNNING
     play.votes("C", "lead", "noc-a", "partner-a")
-    assert play.run.status is RunStatus.COMPLETED
+    assert play.run.status == RunStatus.COMPLETED
 
 
 def test_the_card_of_a_doubt_is_replaced_when_somebody_settles_it() -> None:

@@ -114,7 +114,11 @@ def test_going_on_again_wants_the_policy_and_not_who_asked() -> None:
     play = Play().called()
     play.says(m.Pause(), "care")
     opened = of(play.says(m.Resume(reason="storm is over"), "noc-a"), m.DecisionOpened)[0]
-    assert (opened.subject, opened.question, opened.requester) == ("resume", "Go forward again? (storm is over)", "noc-a")
+    assert (opened.subject, opened.question, opened.requester) == (
+        "resume",
+        "Go forward again? (storm is over)",
+        "noc-a",
+    )
     assert play.refused(m.Resume(), "lead").sentence == "Asked already: decision 2. To agree: /cutover decide 2 A"
     assert play.refused(m.CastVote(number=2, option="A"), "noc-a").reason is Reason.SECOND_PERSON
     play.votes("A", "lead", "noc-b", number=2)

@@ -313,7 +313,9 @@ async def test_the_state_after_a_restart_is_the_state_before(
         bench.again()
     after = bench.service.house
     assert after.epoch > before.epoch
-    assert after.runs[RUN].model_copy(update={"last_position": 0}) == before.runs[RUN].model_copy(update={"last_position": 0})
+    assert after.runs[RUN].model_copy(update={"last_position": 0}) == before.runs[RUN].model_copy(
+        update={"last_position": 0}
+    )
     assert after.runs[RUN].plan.check(VOICE).all_cells() == before.runs[RUN].plan.check(VOICE).all_cells()
     await bench.says(m.Note(text="goes on"), "care")
 
@@ -428,7 +430,9 @@ async def test_a_preview_tells_the_refusal_and_writes_nothing(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("first", ["given up", "recorded", "cancelled"])
-async def test_a_word_is_either_recorded_or_withdrawn(bench: Bench, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+async def test_a_word_is_either_recorded_or_withdrawn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
     inside, go_on = threading.Event(), threading.Event()
     commit = bench.store.commit
 
@@ -454,7 +458,9 @@ async def test_a_word_is_either_recorded_or_withdrawn(bench: Bench, monkeypatch:
     assert inbound.give_up() == gave_up
 
 
-async def test_a_start_that_cannot_read_the_ledger_gives_the_lease_up(sqlite_url: str) -> None:
+async def test_a_start_that_cannot_read_the_ledger_gives_the_lease_up(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(sqlite_url)
     other = open_store(sqlite_url)
     rolls, clock = CountedRolls(), HandClock(at(1, 0))
@@ -462,7 +468,7 @@ async def test_a_start_that_cannot_read_the_ledger_gives_the_lease_up(sqlite_url
     def damaged(after: int = 0) -> Iterator[EventRow | ReadingRow]:
         raise StoreUnavailable(f"cannot read after {after}")
 
-    store.rows = damaged  # type: ignore[method-assign] - a database that cannot be read, on a real lease
+    monkeypatch.setattr(store, "rows", damaged)
     with pytest.raises(StoreUnavailable, match="cannot read"):
         Service(store, clock, rolls, "test").start("one")
     second = Service(other, clock, rolls, "test")
