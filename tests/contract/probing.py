@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,7 @@ from bot.rehearsal.virtual import VirtualClock, VirtualTimer
 from bot.service import Service
 from bot.ticking import Ticking
 
+_Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 START = datetime(2026, 12, 8, 2, tzinfo=UTC)
 LEAD = Actor(person="lead")
 RUN = "small-1"
@@ -131,9 +132,16 @@ async def bot(url: str, prober: Prober, start: datetime = START) -> AsyncIterato
 
 
 @asynccontextmanager
-async def listening(prober: HttpProber) -> AsyncIterator[str]:
-    """Open the probe port and return its address."""
-    app = web.Application()
+async def listening(prober: HttpProber, asked: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """Open the probe port and return its address; *asked* is set when somebody asks something."""
+
+    @web.middleware
+    async def noted(request: web.Request, serve: _Serve) -> web.StreamResponse:
+        if asked is not None:
+            asked.set()
+        return await serve(request)
+
+    app = web.Application(middlewares=[noted])
     app.add_routes(prober.routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
