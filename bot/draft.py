@@ -7,11 +7,10 @@ leaves no trace.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -20,11 +19,15 @@ from bot.core.cutover import Seen, decide, evolve, observe, react
 from bot.core.errors import Reason, Refused
 from bot.core.ledger import GENESIS, Envelope, Seal, canonical, decode, decode_reading, seal
 from bot.core.model import MACHINE, Reading, Tick, Utc, Via
-from bot.core.ports import Batch, Clock, EventRow, InboxRow, ReadingRow, Snapshot, Store
+from bot.core.ports import Batch, Clock, EffectRow, EventRow, InboxRow, ReadingRow, Snapshot, Store
 from bot.core.state import House
 
 #: Readings are sealed at least this often, by the service's clock.
 SEAL_EVERY = timedelta(seconds=60)
+#: The first ordinal of an effect that goes out anew: no entry has so many effects of its own.
+AGAIN = 1_000_000
+
+_BATCH = tuple(Batch.__dataclass_fields__)
 
 
 class Rolls(Protocol):
@@ -67,15 +70,59 @@ class Fold:
         return self.unsealed_since + SEAL_EVERY if self.unsealed_since is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The names that the work of one batch will ask the store for: one question for all of them."""
+
+    commands: Sequence[str] = ()
+    ended: Sequence[str] = ()
+    issued: Sequence[str] = ()
+
+
+class Before:
+    """Which names came before: those *expected* are asked for together, any other by itself."""
+
+    def __init__(self, ask: Callable[[Sequence[str]], Collection[str]], expected: Sequence[str]) -> None:
+        self._ask = ask
+        self._expected = frozenset(expected)
+        self._known = frozenset(ask(expected) if expected else ())
+
+    def among(self, names: Sequence[str]) -> frozenset[str]:
+        """Return those of *names* that came before."""
+        others = [name for name in names if name not in self._expected]
+        return self._known.intersection(names).union(self._ask(others) if others else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a draft was. What only grows is cut back to its length."""
+
+    fold: Fold
+    lengths: tuple[int, ...]
+
+
 class Draft:
     """One transaction in the making. Not thread-safe: the writer alone holds it."""
 
-    def __init__(self, fold: Fold, clock: Clock, rolls: Rolls, store: Store, epoch: int, software: str) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        clock: Clock,
+        rolls: Rolls,
+        store: Store,
+        epoch: int,
+        software: str,
+        expected: Expected | None = None,
+    ) -> None:
         self._clock = clock
         self._rolls = rolls
         self._store = store
         self._epoch = epoch
         self._software = software
+        expected = expected or Expected()
+        self._commands = Before(store.known_commands, expected.commands)
+        self._ended = Before(store.ended_ticks, expected.ended)
+        self._issued = Before(store.issued_ticks, expected.issued)
         self._house = fold.house
         self._head = fold.head
         self._streams = dict(fold.streams)
@@ -83,7 +130,7 @@ class Draft:
         self._unsealed_since = fold.unsealed_since
         self._records: list[Record] = []
         self._seen_commands: dict[str, int] = {}
-        self._ended_ticks: set[str] = set()
+        self._ended_ticks: dict[str, None] = {}
         self.batch = Batch()
 
     @property
@@ -94,27 +141,32 @@ class Draft:
     @property
     def empty(self) -> bool:
         """True where there is nothing to write."""
-        return not any(getattr(self.batch, name) for name in Batch.__dataclass_fields__)
+        return not any(getattr(self.batch, name) for name in _BATCH)
 
     def fold(self) -> Fold:
         """Return the state after everything decided so far."""
         return Fold(self._house, self._head, self._streams, self._unsealed, self._unsealed_since)
 
-    def mark(self) -> "Draft":
+    def mark(self) -> Mark:
         """Return what `back_to` needs to forget everything decided after now."""
-        kept = copy(self)
-        kept.__dict__.update(
-            batch=Batch(**{name: list(getattr(self.batch, name)) for name in Batch.__dataclass_fields__}),
-            _records=list(self._records),
-            _streams=dict(self._streams),
-            _seen_commands=dict(self._seen_commands),
-            _ended_ticks=set(self._ended_ticks),
-        )
-        return kept
+        fold = replace(self.fold(), streams=dict(self._streams))
+        return Mark(fold, tuple(len(grown) for grown in self._grown()))
 
-    def back_to(self, mark: "Draft") -> None:
+    def back_to(self, mark: Mark) -> None:
         """Forget everything decided after *mark*."""
-        self.__dict__.update(mark.__dict__)
+        fold = mark.fold
+        self._house, self._head, self._streams = fold.house, fold.head, dict(fold.streams)
+        self._unsealed, self._unsealed_since = fold.unsealed, fold.unsealed_since
+        for grown, length in zip(self._grown(), mark.lengths, strict=True):
+            if isinstance(grown, dict):
+                for name in list(grown)[length:]:
+                    del grown[name]
+            else:
+                del grown[length:]
+
+    def _grown(self) -> Iterator[list[Any] | dict[str, Any]]:
+        yield from (self._records, self._seen_commands, self._ended_ticks)
+        yield from (getattr(self.batch, name) for name in _BATCH)
 
     # ------------------------------------------------------------------ orders
 
@@ -137,7 +189,7 @@ class Draft:
             return refusal
         before = len(self._records)
         if isinstance(order.command, m.RecordReading | m.RecordMiss):
-            self._ended_ticks.add(order.command.tick.id)
+            self._ended_ticks[order.command.tick.id] = None
         if isinstance(order.command, m.RecordReading) and decision.reading is not None:
             self._add_reading(order.command, decision.reading)
         if isinstance(order.command, m.RecordMiss):
@@ -163,14 +215,14 @@ class Draft:
         return self._unsealed_since is not None and now - self._unsealed_since >= SEAL_EVERY
 
     def _came_before(self, command_id: str) -> bool:
-        return command_id in self._seen_commands or self._store.known_command(command_id) is not None
+        return command_id in self._seen_commands or bool(self._commands.among((command_id,)))
 
     def _reject_ended(self, command: m.Command) -> None:
         """A tick ends once: a late or repeated result is refused."""
         if not isinstance(command, m.RecordReading | m.RecordMiss):
             return
         tick = command.tick.id
-        if tick in self._ended_ticks or tick in self._store.ended_ticks((tick,)):
+        if tick in self._ended_ticks or self._ended.among((tick,)):
             raise Refused(Reason.DUPLICATE, f"The measurement of {command.tick.scheduled_at} has its record already.")
 
     def _settle(self, inbox: str | None, how: str) -> None:
@@ -248,6 +300,12 @@ class Draft:
         """Write that an effect went out."""
         self.batch.delivered.append((effect, key, reference))
 
+    def again(self, effects: Sequence[EffectRow]) -> None:
+        """Write that each of *effects*, shown before and gone since, goes out anew. One run, at its last position."""
+        self.batch.effects.extend(
+            replace(effect, id=f"{effect.position}.{AGAIN + index}") for index, effect in enumerate(effects)
+        )
+
     def postpone(self, effect: str, until: Utc, why: str) -> None:
         """Write that an effect is tried again later."""
         self.batch.postponed.append((effect, until, why))
@@ -259,7 +317,7 @@ class Draft:
 
     def issue(self, ticks: Sequence[tuple[Tick, Utc]]) -> frozenset[str]:
         """Write that ticks are given out; return the ids that are new."""
-        known = self._store.issued_ticks([tick.id for tick, _ in ticks])
+        known = self._issued.among([tick.id for tick, _ in ticks])
         fresh = [(tick, ends) for tick, ends in ticks if tick.id not in known]
         self.batch.issued.extend(fresh)
         return frozenset(tick.id for tick, _ in fresh)

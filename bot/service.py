@@ -21,9 +21,9 @@ from bot.core import messages as m
 from bot.core.cutover import next_due
 from bot.core.errors import Refused, StaleEpoch, StoreUnavailable
 from bot.core.model import MACHINE, Actor, Tick, Utc, Via
-from bot.core.ports import Clock, InboxRow, Store
+from bot.core.ports import Clock, EffectRow, InboxRow, Store
 from bot.core.state import House
-from bot.draft import Draft, Fold, Record, Rolls, restore, snapshot_of
+from bot.draft import Draft, Expected, Fold, Record, Rolls, restore, snapshot_of
 
 log = structlog.get_logger()
 _Heard = TypeVar("_Heard")
@@ -48,12 +48,16 @@ class Done:
         return tuple(record.event for record in self.records if record.event is not None)
 
 
+_NOTHING = Expected()
+
+
 @dataclass(slots=True)
 class _Ask:
     """One piece of work for the writer: `work` adds to the draft and returns the answer."""
 
     work: Callable[[Draft], object]
     answer: "Future[object]"
+    expects: Expected = _NOTHING
 
 
 @dataclass(slots=True)
@@ -186,8 +190,10 @@ class Service:
         transaction, also when it is refused. Raise Refused (nothing happened) or StoreUnavailable.
         """
         order = self._order(command, actor, via, command_id)
+        ended = (command.tick.id,) if isinstance(command, m.RecordReading | m.RecordMiss) else ()
+        expects = Expected(commands=(command_id,) if command_id is not None else (), ended=ended)
         answer = await asyncio.wrap_future(
-            self._submit(lambda draft: draft.take(order, inbox=inbox, known=command_id is not None))
+            self._submit(lambda draft: draft.take(order, inbox=inbox, known=command_id is not None), expects)
         )
         if isinstance(answer, Refused):
             raise answer
@@ -229,6 +235,10 @@ class Service:
         """Write that an effect went out, and the outside reference kept for *key*."""
         await asyncio.wrap_future(self._submit(lambda draft: draft.delivered(effect, key, reference)))
 
+    async def again(self, effects: Sequence[EffectRow]) -> None:
+        """Write that what was shown and is gone goes out anew; *effects* are one run's, at its last position."""
+        await asyncio.wrap_future(self._submit(lambda draft: draft.again(effects)))
+
     async def postpone(self, effect: str, until: Utc, why: str) -> None:
         """Write that an effect is tried again after *until*."""
         await asyncio.wrap_future(self._submit(lambda draft: draft.postpone(effect, until, why)))
@@ -241,7 +251,8 @@ class Service:
 
     async def issue(self, ticks: Sequence[tuple[Tick, Utc]]) -> frozenset[str]:
         """Write that *ticks* are given out until their lease ends; return the ids that are new."""
-        answer = await asyncio.wrap_future(self._submit(lambda draft: draft.issue(ticks)))
+        expects = Expected(issued=tuple(tick.id for tick, _ in ticks))
+        answer = await asyncio.wrap_future(self._submit(lambda draft: draft.issue(ticks), expects))
         return answer if isinstance(answer, frozenset) else frozenset()
 
     # ------------------------------------------------------------------ the writer
@@ -251,13 +262,13 @@ class Service:
             command=command, actor=actor, via=via, command_id=command_id or self._rolls.fresh_id(), caused_by=None
         )
 
-    def _submit(self, work: Callable[[Draft], object]) -> "Future[object]":
+    def _submit(self, work: Callable[[Draft], object], expects: Expected = _NOTHING) -> "Future[object]":
         answer: Future[object] = Future()
         with self._ready:
             if self._stopping:
                 answer.set_exception(StoreUnavailable("switchroom is stopping; nothing was recorded."))
                 return answer
-            self._waiting.append(_Ask(work, answer))
+            self._waiting.append(_Ask(work, answer, expects))
             self._ready.notify()
         return answer
 
@@ -284,7 +295,7 @@ class Service:
         """Keep the lease; what is wrong with the ledger is told although nobody is writing."""
         try:
             self._store.renew()
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - the writer outlives every fault, also between two commits
             self._dropped([], error)
 
     def _commit(self, asks: list[_Ask]) -> None:
@@ -292,7 +303,8 @@ class Service:
         try:
             if self._fold is None:
                 self._fold = restore(self._store, self._software)
-            draft = Draft(self._fold, self._clock, self._rolls, self._store, self.epoch, self._software)
+            expected = _all_expected(asks)
+            draft = Draft(self._fold, self._clock, self._rolls, self._store, self.epoch, self._software, expected)
             answers = [self._answer(ask, draft) for ask in asks]
             if not draft.empty:
                 self._store.commit(draft.batch)
@@ -329,7 +341,7 @@ class Service:
             self._fold = restore(self._store, self._software)
         except Exception:  # noqa: BLE001 - whatever it is, the next commit tries again
             self._fold = None
-        if not self._failing:
+        if not self._failing or isinstance(error, StaleEpoch):
             self._failing = True
             for call in self._trouble:
                 self._tell(call, str(trouble))
@@ -362,3 +374,11 @@ class Service:
         except StoreUnavailable:
             return  # a cache: the ledger itself is whole, and the next commit tells of the trouble
         self._kept_at = fold.house.position
+
+
+def _all_expected(asks: Sequence[_Ask]) -> Expected:
+    return Expected(
+        commands=[name for ask in asks for name in ask.expects.commands],
+        ended=[name for ask in asks for name in ask.expects.ended],
+        issued=[name for ask in asks for name in ask.expects.issued],
+    )
