@@ -51,8 +51,7 @@ def test_a_bad_call_goes_all_the_way_to_rolled_back() -> None:
     events = play.votes("A", "partner-a")
     assert names(events) == ["VoteCast", "Decided", "RollbackStarted", "StepStarted", "DigestDue"]
     assert _kinds(play, mark) == [
-        ("card-update", "decision"), ("card-update", "decision"), ("line", "rollback"),
-        ("line", "step"), ("perform", "rollback"),
+        ("card-update", "decision"), ("card-update", "decision"), ("line", "rollback"), ("perform", "rollback"),
     ]  # fmt: skip
     assert names(play.reports("port-back", "done")) == ["StepFinished", "RolledBack", "DigestDue"]
     assert play.run.status is RunStatus.ROLLED_BACK
