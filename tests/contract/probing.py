@@ -136,10 +136,10 @@ async def listening(prober: HttpProber, asked: asyncio.Event | None = None) -> A
     """Open the probe port and return its address; *asked* is set when somebody asks something."""
 
     @web.middleware
-    async def noted(request: web.Request, serve: _Serve) -> web.StreamResponse:
+    async def noted(request: web.Request, handler: _Serve) -> web.StreamResponse:
         if asked is not None:
             asked.set()
-        return await serve(request)
+        return await handler(request)
 
     app = web.Application(middlewares=[noted])
     app.add_routes(prober.routes())
