@@ -236,13 +236,20 @@ def amend(said: Said) -> Answer:
     name = said.word(0, "the runbook's name")
     if name not in said.desk.library.names():
         raise Refused(Reason.UNKNOWN_WORD, f'There is no runbook "{name}".{_nearest(name, said.desk.library.names())}')
-    return m.Amend(run=said.run.run, text=said.desk.library.book(name).text, reason=said.after(1))
+    book = said.desk.library.book(name)
+    return m.Amend(run=said.run.run, text=book.text, reason=said.after(1), deployment=book.fingerprints)
 
 
-@verb("sign")
+@verb("criteria")
+def criteria(said: Said) -> Answer:
+    """Show the list that people sign, with its digest and who has signed."""
+    return answers.criteria(said.run, said.now)
+
+
+@verb("sign [DIGEST]")
 def sign(said: Said) -> Answer:
-    """Sign the list of criteria for every role you fill. The list is shown to you with the answer."""
-    return m.Sign(run=said.run.run)
+    """Sign the list of criteria for every role you fill. With the digest you read, another list is not signed."""
+    return m.Sign(run=said.run.run, digest=said.words[0] if said.words else "")
 
 
 @verb("start [STEP]")
@@ -387,7 +394,7 @@ def _entry(envelope: object, event: m.Event) -> str:
     position, at, actor = (getattr(envelope, name) for name in ("position", "at", "actor"))
     about = ", ".join(
         f"{name} {value}" for name, value in event.model_dump(mode="json").items()
-        if name in {"step", "number", "option", "person", "trigger", "check", "reason", "role"} and value
+        if name in {"step", "number", "option", "person", "trigger", "check", "after", "because", "reason", "role"} and value
     )  # fmt: skip
     return f"{position} {at:%H:%M:%S} UTC {type(event).__name__} by {actor.person}" + (
         f": {safe(about)}" if about else ""

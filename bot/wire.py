@@ -28,7 +28,7 @@ from bot.config import Settings
 from bot.core import messages as m
 from bot.core.deployment import Deployment, missing_targets, named_entries
 from bot.core.errors import Finding, RunbookRefused
-from bot.core.model import Reading, Tick
+from bot.core.model import MACHINE, Reading, Tick, Via
 from bot.core.parameters import Kinds
 from bot.core.ports import Clock, Store
 from bot.core.reading_yaml import lint, marks_of, parse
@@ -137,6 +137,7 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
         desk = Desk(service, store, deployment, FolderLibrary(deployment, settings.runbooks), plan.scenario)
         await asyncio.to_thread(service.start, f"{socket.gethostname()}:{os.getpid()}")
         stack.push_async_callback(asyncio.to_thread, service.stop)
+        await _compare_deployment(service, deployment)
         prober = HttpProber(plan.clock, secrets.token_urlsafe(24))
         url = await stack.enter_async_context(_listening(settings, desk, prober))
         timer = ApsTimer(plan.clock)
@@ -152,6 +153,14 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
         if plan.probes:
             await stack.enter_async_context(probe_worker(settings))
         yield Bot(desk, service, store, prober, url)
+
+
+async def _compare_deployment(service: Service, deployment: Deployment) -> None:
+    """Hold what was signed about people and targets against the deployment file of now."""
+    for run in service.house.active():
+        fresh = deployment.fingerprints(frozenset(run.deployment))
+        if dict(fresh) != dict(run.deployment):
+            await service.handle(m.CompareDeployment(run=run.run, deployment=fresh), MACHINE, Via.TIMER)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
@@ -180,9 +189,9 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
     token = secrets.token_urlsafe(24)
     app = web.Application(client_max_size=1024 * 1024)
     app.add_routes([*Control(desk, token).routes(), *prober.routes()])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+    site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
     url = f"http://{host}:{port}"

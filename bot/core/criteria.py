@@ -17,7 +17,7 @@ from bot.core.spans import shown
 from bot.core.triggers import one_in
 
 #: Raised when what the digest covers changes, so that an old digest is never mistaken for a new one.
-_FORM = 1
+_FORM = 2
 #: The most members that are named one by one; more are counted.
 _MOST_NAMED = 6
 _OPTION_WORDS = {"go-back": "go back", "fix-first": "fix first", "continue": "continue"}
@@ -33,7 +33,7 @@ def criteria_digest(runbook: Runbook, fingerprints: Mapping[str, str], scenario:
         "triggers": [trigger.model_dump(mode="json", by_alias=True) for trigger in runbook.triggers],
         "checks": [_measures(check) for check in read_checks(runbook)],
         "gates": [_entry(runbook, step) for step in runbook.steps if step.kind in {StepKind.GATE, StepKind.WATCH}],
-        "no_return": [step.id for step in runbook.steps if step.point_of_no_return],
+        "actions": [_act(step) for step in runbook.steps if step.kind is StepKind.ACTION],
         "approvals": runbook.approvals.model_dump(mode="json", by_alias=True),
         "roles": {name: role.model_dump(mode="json") for name, role in runbook.roles.items()},
         "rollback": [step.model_dump(mode="json", by_alias=True, exclude={"title"}) for step in runbook.rollback],
@@ -57,6 +57,11 @@ def _measures(check: Check) -> dict[str, Any]:
     plain = check.model_dump(mode="json", by_alias=True, exclude={"title"})
     # A gap that is written out and the same gap by default are the same promise.
     return {**plain, "gap": shown(check.hole_after)}
+
+
+def _act(step: Step) -> dict[str, Any]:
+    """What an action does, when, and by whom: a switch that waits for less is another switch."""
+    return step.model_dump(mode="json", by_alias=True, exclude={"title"})
 
 
 def _entry(runbook: Runbook, step: Step) -> dict[str, Any]:

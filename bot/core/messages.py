@@ -50,7 +50,9 @@ class Open(Command):
 
 
 class Sign(Command):
-    """Sign the criteria, for every role the person holds."""
+    """Sign the criteria, for every role the person holds. `digest`, or its beginning, is that of the list read."""
+
+    digest: str = ""
 
 
 class Start(Command):
@@ -159,6 +161,13 @@ class Amend(Command):
 
     text: str
     reason: str
+    deployment: Mapping[str, str] | None = None  #: fingerprints of what it names; those of before if not given
+
+
+class CompareDeployment(Command):
+    """A process took over: these are the fingerprints of what the run names, as the deployment file says now."""
+
+    deployment: Mapping[str, str]
 
 
 class RecordReading(Command):
@@ -278,6 +287,7 @@ class RunbookAmended(Event):
     diff: str
     reason: str
     kept: bool
+    deployment: Mapping[str, str] | None = None
 
 
 class CriteriaSigned(Event):
@@ -446,6 +456,7 @@ class DecisionOpened(Event):
     subject: Literal["gate", "trigger", "go-back", "resume"]
     about: str  #: the step, the trigger, or empty
     question: str
+    members: tuple[str, ...] = ()  #: of a trigger: the ones that had met it, and that the choice is about
     offers: tuple[Offer, ...]
     no_return: bool
     criteria_digest: str

@@ -13,7 +13,7 @@ from typing import Literal
 from bot.core.approvals import count
 from bot.core.model import Cell, Outcome, Utc
 from bot.core.runbook import Check, Entry, Step, StepKind
-from bot.core.state import CellState, DecisionState, Hole, RunState, RunStatus, StepStatus
+from bot.core.state import CellState, DecisionState, Hole, House, RunState, RunStatus, StepStatus
 
 
 class Colour(StrEnum):
@@ -29,6 +29,8 @@ class Colour(StrEnum):
 FAILING_AFTER = 2
 #: So many readings in a row that decide nothing, and the check is called unmeasured.
 UNMEASURED_AFTER = 3
+#: A wall clock that is further off than this, in seconds, opens no window and passes no gate.
+CLOCK_OFF_S = 2.0
 
 
 def cell_key(check: str, cell: str) -> str:
@@ -66,6 +68,31 @@ def colour(run: RunState, check: Check) -> Colour:
     if cells and all(cell.decided is Outcome.PASS and cell.broken == 0 for cell in cells):
         return Colour.WORKING
     return before
+
+
+def not_clean(run: RunState, check: Check) -> tuple[str, ...]:
+    """
+    Return why *check* is not clean while its colour says so; empty when it is.
+
+    A cell whose failure people accepted ("continue") is left out: it is in the override list instead.
+    """
+    if run.colours.get(check.id) not in {Colour.FAILING, Colour.UNMEASURED}:
+        return ()
+    return tuple(
+        f"{cell.cell}: {cell.detail or 'not measured'}"
+        for cell in cells_of(run, check)
+        if (cell.failing or cell.broken) and not _accepted(run, check, cell)
+    )
+
+
+def _accepted(run: RunState, check: Check, cell: CellState) -> bool:
+    return any(
+        trigger.when.member_of(measured) in run.triggers[trigger.id].accepted
+        for trigger in run.plan.triggers
+        if trigger.when.check == check.id
+        for measured in check.measured_cells()
+        if measured.key == cell.cell
+    )
 
 
 def open_holes(run: RunState) -> tuple[Hole, ...]:
@@ -165,6 +192,14 @@ def forward_blocks(run: RunState, *, settling: str = "", resuming: bool = False)
     if unsigned:
         blocks.append(f"the criteria are not signed by {', '.join(' or '.join(slot) for slot in unsigned)}")
     return tuple(blocks)
+
+
+def clock_blocks(house: House) -> tuple[str, ...]:
+    """Return why nothing may go forward on the time of this machine; empty when its clock is right."""
+    if abs(house.clock_off_s) <= CLOCK_OFF_S:
+        return ()
+    why = f"the clock of this machine has stepped by {house.clock_off_s:g} s, so no time here can be trusted"
+    return (f"{why}; set it right (timedatectl), then restart switchroom",)
 
 
 def ready(run: RunState, step: Step) -> bool:

@@ -199,6 +199,7 @@ class RunState(Value):
     migration: str
     place: str
     plan: Runbook
+    text: str  #: the runbook, byte by byte
     sha256: str
     criteria_digest: str
     criteria: tuple[str, ...]

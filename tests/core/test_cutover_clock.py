@@ -13,8 +13,8 @@ def test_a_stepped_clock_holds_the_point_of_no_return_and_nothing_else() -> None
     no = play.refused(SWITCH, "lead")
     assert no.reason is Reason.NOT_READY
     assert no.sentence == (
-        "Not started: the clock of this machine has stepped by 47 s, so no time here can be trusted. "
-        "Set it right (timedatectl), then restart switchroom."
+        "Not started: the clock of this machine has stepped by 47 s, so no time here can be trusted; "
+        "set it right (timedatectl), then restart switchroom."
     )
     assert "Paused" in names(play.says(m.Pause(), "care"))
 

@@ -129,6 +129,7 @@ def _check_now(asked: Asked, command: m.CheckNow) -> list[m.Event]:
 _ARMS: Mapping[type[m.Command], Callable[[Asked, Any], list[m.Event]]] = {
     m.Open: steps.open_run,
     m.Amend: steps.amend,
+    m.CompareDeployment: steps.compare_deployment,
     m.Sign: steps.sign,
     m.Start: steps.start,
     m.Here: steps.here,

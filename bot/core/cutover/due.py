@@ -10,15 +10,17 @@ from bot.core.triggers import Tally
 
 #: Silence is longer than the gap only after it; a moment later is soon enough.
 _AFTER = timedelta(milliseconds=1)
+#: A watch whose time is up, and that something still holds, is looked at this often.
+_AGAIN = timedelta(seconds=30)
 
 
 def next_due(house: House, now: datetime) -> datetime | None:
     """Return the earliest time after *now* at which something follows by itself, or None."""
-    times = [when for run in house.active() for when in _times(run) if when > now]
+    times = [when for run in house.active() for when in _times(run, now) if when > now]
     return min(times, default=None)
 
 
-def _times(run: RunState) -> Iterator[datetime]:
+def _times(run: RunState, now: datetime) -> Iterator[datetime]:
     if run.status is RunStatus.OPENED:
         return
     for decision in run.open_decisions:
@@ -33,7 +35,7 @@ def _times(run: RunState) -> Iterator[datetime]:
         if state.status is not StepStatus.RUNNING or state.started_at is None:
             continue
         if step.kind is StepKind.WATCH and state.until is not None:
-            yield state.until
+            yield state.until if state.until > now else now + _AGAIN
         if step.within is not None and not state.late:
             yield state.started_at + step.within
     if probing(run):

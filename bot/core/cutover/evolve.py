@@ -133,6 +133,7 @@ def _opened(event: m.RunOpened, seen: Seen) -> RunState:
         migration=event.migration,
         place=event.place,
         plan=plan,
+        text=event.text,
         sha256=event.runbook_sha256,
         criteria_digest=event.criteria_digest,
         criteria=event.criteria,
@@ -168,7 +169,9 @@ def _(event: m.RunbookAmended, run: RunState, seen: Seen) -> RunState:
     triggers = {trigger.id: _kept_trigger(run, trigger) for trigger in plan.triggers}
     update = {
         "plan": plan,
+        "text": event.text,
         "sha256": event.runbook_sha256,
+        "deployment": run.deployment if event.deployment is None else event.deployment,
         "criteria_digest": event.criteria_digest,
         "criteria": event.criteria,
         "signatures": run.signatures if event.kept else {},
@@ -400,7 +403,9 @@ def _(event: m.Decided, run: RunState, seen: Seen) -> RunState:
 
 def _after_trigger(run: RunState, trigger: str, event: m.Decided, at: datetime) -> RunState:
     state = run.triggers[trigger]
-    members = tuple(state.met)
+    # Only what the card asked about is decided; what met the rule since then is asked about next.
+    asked = run.decisions[event.number].opened.members
+    members = tuple(member for member in state.met if member in asked)
     match event.option:
         case OptionName.FIX_FIRST if event.until is not None:
             fix = Fix(number=event.number, trigger=trigger, owner=event.owner, until=event.until)
@@ -410,12 +415,13 @@ def _after_trigger(run: RunState, trigger: str, event: m.Decided, at: datetime) 
         case OptionName.CONTINUE:
             override = Override(number=event.number, trigger=trigger, members=members, voters=event.voters, at=at)
             run = run.model_copy(update={"overrides": (*run.overrides, override)})
+            left = _without(state.met, members)
             return _trigger(
                 run,
                 trigger,
-                verdict=Verdict.NOT_MET,
-                met={},
-                met_at=None,
+                verdict=Verdict.MET if left else Verdict.NOT_MET,
+                met=left,
+                met_at=state.met_at if left else None,
                 accepted=tuple(dict.fromkeys((*state.accepted, *members))),
                 tallies=_without(state.tallies, members),
             )

@@ -16,6 +16,7 @@ from bot.core.standing import (
     current_steps,
     forward_blocks,
     missing_roles,
+    not_clean,
     open_holes,
     ready,
 )
@@ -122,8 +123,10 @@ def _ended(asked: Asked, run: RunState, step: Step, state: StepState) -> bool:
 
 def watch_blocks(run: RunState, step: Step) -> tuple[str, ...]:
     """Return why the watch *step* may not end, whatever the time; empty when it may."""
-    checks = {check.id for check in run.plan.checks_of(step.checks)}
+    watched = run.plan.checks_of(step.checks)
+    checks = {check.id for check in watched}
     blocks = list(forward_blocks(run))
+    blocks += [f"{check.title or check.id}: {why}" for check in watched for why in not_clean(run, check)]
     blocks += [f"{hole.check} {hole.cell}: not measured now" for hole in open_holes(run) if hole.check in checks]
     blocks += [
         f"rule {trigger.title!r} cannot be told"
@@ -135,8 +138,9 @@ def watch_blocks(run: RunState, step: Step) -> tuple[str, ...]:
 
 def _detail(run: RunState, step: Step) -> str:
     if step.kind is StepKind.WATCH:
-        clean = sum(cell.passed for cell in run.cells.values() if not cell.control)
-        return f"{clean} clean checks"
+        cells = [cell for cell in run.cells.values() if not cell.control]
+        clean = sum(cell.passed for cell in cells)
+        return f"{clean} of {clean + sum(cell.failed for cell in cells)} checks passed"
     return ", ".join(run.name(person) for person in run.present)
 
 
@@ -157,14 +161,22 @@ def _steps_begin(asked: Asked) -> list[m.Event]:
 
 
 def _next_back(run: RunState) -> list[m.Event]:
-    """Rollback steps run one after the other, in their order; a manual one waits for its person."""
+    """
+    Rollback steps run one after the other, in their order; a manual one waits for its person.
+
+    They begin when no action of the way forward is under way, or what it moves would come after what brings it
+    back; and nothing is rolled back while nobody knows whether such an action happened.
+    """
+    forward = [run.steps[step.id].status for step in run.plan.steps if step.kind is StepKind.ACTION]
+    if StepStatus.RUNNING in forward:
+        return []
     for step in run.plan.rollback:
         status = run.steps[step.id].status
         if status is StepStatus.WAITING:
             return [begin(run, step)]
         if not status.settled:
             return []
-    return [m.RolledBack(run=run.run)]
+    return [] if StepStatus.IN_DOUBT in forward else [m.RolledBack(run=run.run)]
 
 
 def _late(asked: Asked) -> list[m.Event]:

@@ -5,6 +5,7 @@ Everything here fails closed: a step starts only when nothing blocks going forwa
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from bot.core import messages as m
 from bot.core.criteria import criteria_digest, plain_diff, sentences
@@ -16,6 +17,7 @@ from bot.core.runbook import Runbook, Step, StepKind
 from bot.core.standing import (
     answered,
     clock,
+    clock_blocks,
     current_steps,
     decision_for,
     forward_blocks,
@@ -24,9 +26,6 @@ from bot.core.standing import (
     unmet_needs,
 )
 from bot.core.state import RunState, RunStatus, StepStatus
-
-#: A wall clock that is further off than this, in seconds, opens no window.
-CLOCK_OFF_S = 2.0
 
 
 def open_run(asked: Asked, command: m.Open) -> list[m.Event]:
@@ -84,9 +83,31 @@ def amend(asked: Asked, command: m.Amend) -> list[m.Event]:
             "Not changed: the new text must be the same runbook and keep every step that has begun"
             + (f" ({', '.join(gone)} is missing)." if gone else "."),
         )
+    if plan.approvals != run.plan.approvals:
+        raise Refused(
+            Reason.BAD_ARGUMENT,
+            "Not changed: who must agree stays as it was signed. For another policy, open a new run and sign it.",
+        )
+    deployment = run.deployment if command.deployment is None else command.deployment
+    return _changed(run, plan, command.text, deployment, command.reason, "the runbook changed")
+
+
+def compare_deployment(asked: Asked, command: m.CompareDeployment) -> list[m.Event]:
+    """What was signed about people and targets is held against what is used: another address is another promise."""
+    run = asked.not_over(asked.run)
+    before, after = run.deployment, command.deployment
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if not names:
+        return []
+    why = f"the deployment file says something else about {', '.join(names)}"
+    return _changed(run, run.plan, run.text, command.deployment, why, why)
+
+
+def _changed(
+    run: RunState, plan: Runbook, text: str, deployment: Mapping[str, str], reason: str, cause: str
+) -> list[m.Event]:
     scenario = run.scenario.model_dump(mode="json") if run.scenario else None
-    digest = criteria_digest(plan, run.deployment, scenario)
-    cause = "the runbook changed"
+    digest = criteria_digest(plan, deployment, scenario)
     ended: list[m.Event] = []
     for decision in run.open_decisions:
         ended += void(run, decision, cause)
@@ -94,13 +115,14 @@ def amend(asked: Asked, command: m.Amend) -> list[m.Event]:
     return [
         m.RunbookAmended(
             run=run.run,
-            text=command.text,
-            runbook_sha256=_sha256(command.text),
+            text=text,
+            runbook_sha256=_sha256(text),
             criteria_digest=digest,
             criteria=sentences(plan),
             diff=plain_diff(run.plan, plan),
-            reason=command.reason,
+            reason=reason,
             kept=digest == run.criteria_digest,
+            deployment=deployment,
         ),
         *ended,
     ]
@@ -114,6 +136,12 @@ def sign(asked: Asked, command: m.Sign) -> list[m.Event]:
         needed = ", ".join(run.plan.approvals.criteria.roles)
         raise Refused(
             Reason.NOT_YOUR_ROLE, f"Not signed: the criteria are signed by {needed}, and you fill none of them."
+        )
+    if not run.criteria_digest.startswith(command.digest):
+        raise Refused(
+            Reason.SUPERSEDED,
+            f"Not signed: the list you read ({command.digest[:8]}) is not the list of now ({run.criteria_digest[:8]}). "
+            "Read it again: /cutover criteria",
         )
     # Where one person signed for two roles, one of the two still wants somebody else.
     open_roles = (
@@ -182,13 +210,9 @@ def _forward(asked: Asked, run: RunState, step: Step) -> None:
     blocks = forward_blocks(run, settling=step.id)
     if blocks:
         raise Refused(Reason.NOT_READY, f"Not started: {'; '.join(blocks)}.")
-    off = asked.house.clock_off_s
-    if step.point_of_no_return and abs(off) > CLOCK_OFF_S:
-        raise Refused(
-            Reason.NOT_READY,
-            f"Not started: the clock of this machine has stepped by {off:g} s, so no time here can be trusted. "
-            "Set it right (timedatectl), then restart switchroom.",
-        )
+    untrusted = clock_blocks(asked.house)
+    if step.point_of_no_return and untrusted:
+        raise Refused(Reason.NOT_READY, f"Not started: {untrusted[0]}.")
     opens, closes = run.window_opens, run.window_closes
     if step.point_of_no_return and opens and closes and not opens <= asked.now < closes:
         raise Refused(

@@ -12,7 +12,7 @@ from bot.core.approvals import Choice, eligible, winner
 from bot.core.cutover.asked import Asked
 from bot.core.errors import Reason, Refused
 from bot.core.runbook import OptionName, Policy, Step, Trigger
-from bot.core.standing import clock, forward_blocks, gate_blocks, word_for_back
+from bot.core.standing import clock, clock_blocks, forward_blocks, gate_blocks, word_for_back
 from bot.core.state import DecisionState, RunState, RunStatus
 
 #: Options that go forward: they are voided when a verdict turns against them.
@@ -40,7 +40,7 @@ def ask_trigger(asked: Asked, trigger: Trigger) -> m.DecisionOpened:
     state = asked.run.triggers[trigger.id]
     because = "; ".join(state.met.values())
     return _question(
-        asked, subject="trigger", about=trigger.id, question=f"{trigger.title}: {because}",
+        asked, subject="trigger", about=trigger.id, question=f"{trigger.title}: {because}", members=tuple(state.met),
         options=tuple(OptionName(option) for option in trigger.options),
         deadline=asked.now + trigger.decide_within,
     )  # fmt: skip
@@ -53,6 +53,7 @@ def _question(
     about: str,
     question: str,
     options: tuple[OptionName, ...],
+    members: tuple[str, ...] = (),
     requester: str | None = None,
     deadline: object = None,
 ) -> m.DecisionOpened:
@@ -68,6 +69,7 @@ def _question(
             "subject": subject,
             "about": about,
             "question": question,
+            "members": members,
             "offers": offers,
             "no_return": run.no_return,
             "criteria_digest": run.criteria_digest,
@@ -111,6 +113,7 @@ def cast(asked: Asked, command: m.CastVote) -> list[m.Event]:
         )
     _may_vote(asked, run, decision, offer)
     until = _fix_terms(asked, run, offer, command)
+    _same_terms(asked, run, decision, command, until)
     if offer.option in FORWARD:
         _nothing_blocks(asked, run, decision)
     earlier = decision.votes.get(asked.person)
@@ -209,13 +212,34 @@ def _fix_terms(asked: Asked, run: RunState, offer: m.Offer, command: m.CastVote)
     return limit
 
 
+def _same_terms(
+    asked: Asked, run: RunState, decision: DecisionState, command: m.CastVote, until: timedelta | None
+) -> None:
+    """Raise Refused where others voted for a fix by somebody else or in another time: that is another choice."""
+    if until is None:
+        return
+    for vote in decision.votes.values():
+        terms = (vote.owner, vote.minutes)
+        if vote.option is OptionName.FIX_FIRST and vote.person != asked.person and terms != _terms(command):
+            who = run.name(vote.person)
+            raise Refused(
+                Reason.BAD_ARGUMENT,
+                f"Your vote was not counted: {who} voted for a fix by {run.name(vote.owner)} within {vote.minutes:g} min. "
+                "Vote for the same, or ask them to change theirs.",
+            )
+
+
+def _terms(command: m.CastVote) -> tuple[str, float]:
+    return command.owner, command.minutes
+
+
 def _nothing_blocks(asked: Asked, run: RunState, decision: DecisionState) -> None:
-    blocks: tuple[str, ...] = ()
+    blocks = clock_blocks(asked.house)
     match decision.opened.subject:
         case "gate":
-            blocks = gate_blocks(run, run.plan.step(decision.opened.about), asked.now)
+            blocks += gate_blocks(run, run.plan.step(decision.opened.about), asked.now)
         case "resume":
-            blocks = forward_blocks(run, resuming=True)
+            blocks += forward_blocks(run, resuming=True)
         case _:
             pass
     if blocks:

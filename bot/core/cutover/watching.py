@@ -103,10 +103,7 @@ def met(run: RunState, trigger: Trigger, member: str, because: str, said: Judgem
 
 def against_forward(run: RunState, cause: str) -> list[m.Event]:
     """Return the voiding of every forward vote that is open: the verdict has turned against it."""
-    return [
-        event for decision in run.open_decisions if decision.opened.subject != "trigger"
-        for event in void(run, decision, cause, only_forward=True)
-    ]  # fmt: skip
+    return [event for decision in run.open_decisions for event in void(run, decision, cause, only_forward=True)]
 
 
 def overall(run: RunState, trigger: Trigger, now: datetime) -> tuple[Verdict, str]:
