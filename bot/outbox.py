@@ -20,6 +20,7 @@ from bot.core.errors import Refused, StoreUnavailable, SwitchroomError
 from bot.core.model import MACHINE, Via
 from bot.core.ports import EffectRow, Lane, Runner, Store
 from bot.core.runbook import Step
+from bot.core.standing import current_steps
 from bot.core.state import RunState, StepStatus
 from bot.service import Commit, Service
 
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 REFUSALS = 3
 #: After trouble of our own (nothing could be written), a place rests so long, in real seconds.
 TROUBLE_S = 1.0
+#: A runner has so many real seconds beyond the step's own timeout to say itself that it passed.
+MARGIN_S = 1.0
 #: The board follows readings at most this often, in real seconds; Slack allows 50 updates a minute.
 BOARD_EVERY_S = 3.0
 _URGENCY: Mapping[Lane, int] = {lane: order for order, lane in enumerate(Lane)}
@@ -60,6 +63,10 @@ class Deliverer(Protocol):
 
     async def deliver(self, effect: EffectRow, *, plain: bool, maybe_sent: bool) -> Sent:
         """Post or update what *effect* says. Raise RoomBusy to try later, RoomRefused if it never will."""
+        ...
+
+    async def update(self, effect: EffectRow) -> bool:
+        """Bring what is there of *effect* up to date; post nothing. False: it was there and is no more."""
         ...
 
     async def alarm(self, text: str) -> None:
@@ -152,6 +159,8 @@ class Outbox:
 
     async def deliver(self) -> None:
         """Give every due effect to a worker of its place, unless that place is at work or resting."""
+        if self._service.lost:
+            return  # what is due is another process's to send
         try:
             rows = await asyncio.to_thread(self._store.due_effects, self._service.now(), 500)
         except StoreUnavailable as error:
@@ -191,7 +200,8 @@ class Outbox:
         if row.attempts >= REFUSALS:
             await self._service.park(row.id, row.place, row.kind, why)
         else:
-            await self._service.postpone(row.id, self._service.now() + timedelta(seconds=1), why)
+            await self._service.postpone(row.id, self._service.now() + timedelta(seconds=TROUBLE_S), why)
+            self._resting[row.id] = self._loop.time() + TROUBLE_S  # nothing else may come that wakes us
 
     async def _boards_follow(self) -> None:
         """Bring the boards up to date after readings, at most so often; a lost update is made up by the next."""
@@ -206,24 +216,27 @@ class Outbox:
 
     async def _board_follows(self, name: str) -> None:
         run = self._service.house.runs.get(name)
-        if run is None or await asyncio.to_thread(self._store.reference, run.place, f"{name}/board") is None:
+        if run is None or self._service.lost:
             return
-        await self._room.deliver(board(run, run.last_position), plain=False, maybe_sent=False)
-        for card in gate_cards(run, run.last_position):
-            if await asyncio.to_thread(self._store.reference, run.place, card.replaces) is not None:
-                await self._room.deliver(card, plain=False, maybe_sent=False)
+        shown = (board(run, run.last_position), *gate_cards(run, run.last_position))
+        # An effect that the ledger does not hold must not post: where it went could not be kept.
+        gone = [effect for effect in shown if not await self._room.update(effect)]
+        if gone:
+            await self._service.again(gone)
 
     # ------------------------------------------------------------------ calls to targets
 
     async def _perform(self, row: EffectRow) -> None:
         """Call an action's target once, if its attempt still waits for an answer, and report what it said."""
         step_id, _, attempt = row.subject.partition("#")
+        if self._service.lost:
+            return
         run = self._service.house.runs[row.run]
         state = run.steps[step_id]
         if state.status is StepStatus.RUNNING and state.attempt == int(attempt):
             # Called once: when the report could not be written, the same answer is reported again.
             if row.id not in self._answers:
-                self._answers[row.id] = await self._call(run, run.plan.step(step_id), state.key)
+                self._answers[row.id] = await self._asked(run, run.plan.step(step_id), state.key)
             answer = self._answers[row.id]
             command = m.ReportStep.model_validate({"run": row.run, "step": step_id, "attempt": int(attempt), **answer})
             try:
@@ -232,6 +245,21 @@ class Outbox:
                 log.info("answer came too late", step=step_id, why=refusal.sentence)
         await self._service.delivered(row.id, row.id, "performed")
         self._answers.pop(row.id, None)
+
+    async def _asked(self, run: RunState, step: Step, key: str) -> dict[str, str]:
+        """Return what came of the call, whatever came: one that raised would be made again for ever."""
+        if step not in current_steps(run):
+            return {"outcome": "failed", "detail": "not sent: the run is going back"}
+        within_s = step.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(within_s + MARGIN_S):
+                return await self._call(run, step, key)
+        except TimeoutError:
+            why = f"no whole answer within {within_s:g} s"
+        except Exception as error:
+            log.exception("call failed on our side", step=step.id)
+            why = f"our side failed ({type(error).__name__})"
+        return {"outcome": "unknown", "detail": f"{why}; it may or may not have happened"}
 
     async def _call(self, run: RunState, step: Step, key: str) -> dict[str, str]:
         if step.do is None:

@@ -72,6 +72,14 @@ class SlackRoom:
                 await self._pin(channel, ts)
         return Sent(key, _reference(channel, ts))
 
+    async def update(self, effect: EffectRow) -> bool:
+        """Bring the message of *effect* up to date, where one was posted. False: it was, and is there no more."""
+        channel = self._deployment.channel_of(effect.place)
+        key = _key(effect)
+        async with self._turns[channel]:
+            ts = await self._known(effect.place, key)
+            return ts is None or await self._replace(effect, channel, ts, key, plain=False) is not None
+
     async def alarm(self, text: str) -> None:
         """Tell every room. The database is not asked."""
         channels = {room.channel for room in self._deployment.rooms.values()} | set(self._places())
@@ -146,7 +154,8 @@ class SlackRoom:
         self._wait(self._budgets.post(channel))
         message = await self._render(effect)
         ts = await self._call_post(channel, key, message, plain=plain)
-        self._shown[f"{channel} {key}"] = _print(message, plain=plain)
+        if key != effect.id:  # a line is never replaced: what it showed need not be remembered
+            self._shown[f"{channel} {key}"] = _print(message, plain=plain)
         return ts
 
     async def _call_post(self, channel: str, key: str, message: Message, *, plain: bool) -> str:
