@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+from bot import __version__
 from bot.adapters.clock import FastClock, WallClock
 from bot.adapters.slack.adapter import SlackSettings
 from bot.adapters.slack.pace import Pace
@@ -18,12 +19,13 @@ from bot.core.model import Utc
 from bot.core.reading_yaml import load
 from bot.core.runbook import Runbook
 from bot.core.state import RunState, RunStatus
+from bot.draft import restore
 from bot.rehearsal.crew import Crew, Line, Script
 from bot.rehearsal.play import Result, Stagecraft, play
 from bot.rehearsal.stage import READY_S, Casting, Stage, opening_time, stage
 from bot.room import RoomPerson
 from bot.service import Commit
-from bot.wire import Bot, Plan, running_bot
+from bot.wire import Bot, Plan, open_existing, running_bot
 
 #: What the first screen tells a newcomer.
 HINTS = (
@@ -148,8 +150,8 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
     )
     async with AsyncExitStack() as stack:
         built = await stack.enter_async_context(stage(casting))
-        clock = FastClock(_start(plan, text), WallClock().now(), show.speed)
         settings = show.settings.model_copy(update={"deployment": built.deployment_file})
+        clock = FastClock(await asyncio.to_thread(_start, plan, text, settings), WallClock().now(), show.speed)
         slack = SlackSettings(
             bot_token=built.bot_token,
             app_token=built.app_token,
@@ -170,10 +172,15 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
         yield shown
 
 
-def _start(plan: Runbook, text: bytes) -> Utc:
-    if plan.window is None:
-        return WallClock().now()
-    return opening_time(text, BEFORE)
+def _start(plan: Runbook, text: bytes, settings: Settings) -> Utc:
+    """Return where the clock begins: before the window opens, or where the ledger of an earlier demo ended."""
+    begins = WallClock().now() if plan.window is None else opening_time(text, BEFORE)
+    store = open_existing(settings)
+    try:
+        ended = restore(store, __version__).house.at
+    finally:
+        store.close()
+    return begins if ended is None else max(begins, ended)
 
 
 async def opened(scene_: Scene, show: Show) -> None:

@@ -60,7 +60,11 @@ async def stage(casting: Casting) -> AsyncIterator[Stage]:
     """Set the stage up, and strike it when the block ends. Raise SettingsRefused when a program does not start."""
     casting.folder.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        carrier = await stack.enter_async_context(_program("checks.carrier"))
+        # The addresses of last time, if there was one: what was signed about the targets still holds.
+        ports = casting.folder / "carrier.json"
+        before = (str(ports),) if ports.exists() else ()
+        carrier = await stack.enter_async_context(_program("checks.carrier", *before))
+        ports.write_text(json.dumps({"ports": carrier["ports"]}))
         people = yaml.safe_load(casting.people)
         deployment_file = casting.folder / "deployment.yaml"
         deployment_file.write_text(yaml.safe_dump({**people, "targets": carrier["targets"]}, sort_keys=False))
