@@ -34,7 +34,12 @@ class Control:
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
             raise web.HTTPUnauthorized(text="The control token is missing or wrong.")
-        body = await request.json()
+        try:
+            body = await request.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise web.HTTPBadRequest(text='Send {"line": "status", "user": "ana"}.')
         done, text = await speak(self._desk, body)
         return web.json_response({"done": done, "text": text})
 
