@@ -38,7 +38,7 @@ _FOR_EXAMPLE = {
     "people": "people: [ana]",
     "opens": 'opens: "2026-12-08T02:00:00"',
     "closes": 'closes: "2026-12-08T04:00:00"',
-    "to": "to: {channel: C0EXEC}",
+    "to": "to: {channel: executive}",
     "post": 'post: "{npdb}/activate"',
     "steps": "steps: [{id: roll-call, kind: roll-call, ...}]",
 }

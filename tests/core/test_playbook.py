@@ -59,7 +59,7 @@ CASES: list[tuple[Code, str, list[tuple[str, str]], str]] = [
     (Code.CONSERVATIVE, PORT, [("failures: 2", "failures: 1")], "one failure would set it off, and one failure is often the probe. Write at least 2."),
     (Code.CONSERVATIVE, PORT, [("min_samples: 5", "min_samples: 2")], "2 samples say little about a quantile. Write at least 5."),
     (Code.CARE, PORT, [("care-lead", "front-desk")], "customer care must know which system counts. Add a role for it, like care-lead."),
-    (Code.DIGEST, PORT, [("digests:\n  - {id: executive, every: 30m, to: {channel: C0EXEC}}\n", "")], "no digest: people outside the room would ask in it. Add digests with an audience, a rhythm and a place."),
+    (Code.DIGEST, PORT, [("digests:\n  - {id: executive, every: 30m, to: {channel: executive}}\n", "")], "no digest: people outside the room would ask in it. Add digests with an audience, a rhythm and a place."),
     (Code.COMPLETION, "completion", [("go: {one_of_each: [cutover-lead, finance, care-lead]}", "go: {one_of_each: [cutover-lead, care-lead]}")], "complete means two clean billing cycles, and finance says so. Add finance to the policy."),
 ]  # fmt: skip
 
@@ -100,6 +100,6 @@ def test_no_run_is_opened_against_a_binding_rule() -> None:
 
 
 def test_a_rule_that_does_not_bind_is_said_by_lint_only() -> None:
-    text = text_of(PORT, ("digests:\n  - {id: executive, every: 30m, to: {channel: C0EXEC}}\n", "")).encode()
+    text = text_of(PORT, ("digests:\n  - {id: executive, every: 30m, to: {channel: executive}}\n", "")).encode()
     assert [finding.code for finding in lint(text, "f.yaml", ANY)] == [Code.DIGEST]
     parse(text, "f.yaml", ANY)
