@@ -147,6 +147,26 @@ async def test_an_answer_in_any_shape_never_reaches_the_room_raw(runner: HttpRun
     assert await answered(runner, with_status(200, body)) == Answer("done", "accepted")
 
 
+@pytest.mark.parametrize(
+    "body", ['{"detail": ' + "7" * 5000 + "}", "[" * 60_000, '{"detail": "' + "x" * 200_000 + '"}']
+)
+async def test_an_answer_that_python_cannot_read_is_an_answer_all_the_same(runner: HttpRunner, body: str) -> None:
+    assert await answered(runner, with_status(200, body)) == Answer("done", "accepted")
+    assert (await answered(runner, with_status(409, body))).outcome == "failed"
+
+
+async def test_an_answer_without_end_is_read_to_a_bound(runner: HttpRunner) -> None:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while request.transport is not None:
+            await response.write(b"x" * 8192)
+        return response
+
+    async with asyncio.timeout(10):
+        assert await answered(runner, serve) == Answer("done", "accepted")
+
+
 async def test_a_long_sentence_of_a_target_is_cut(runner: HttpRunner) -> None:
     answer = await answered(runner, with_status(200, '{"detail": "' + "x" * 5000 + '"}'))
     assert len(answer.detail) == 200
