@@ -37,6 +37,7 @@ class Ticking:
         self._prober = prober
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._stepped_at: Utc | None = None  #: since the clock stepped, the grid begins there
         self._armed: dict[str, str] = {}  #: run -> the runbook its cells were armed from
         self._keys: dict[str, list[str]] = {}
         self._open: dict[str, tuple[Tick, Utc]] = {}  #: cell of a run -> the tick given out and not ended
@@ -63,9 +64,12 @@ class Ticking:
 
     def _committed(self, commit: Commit) -> None:
         asked = [r.event for r in commit.records if isinstance(r.event, m.CheckRequested)]
-        self._loop.call_soon_threadsafe(self._after, asked)
+        stepped = any(isinstance(r.event, m.ClockStepped) for r in commit.records)
+        self._loop.call_soon_threadsafe(self._after, asked, stepped)
 
-    def _after(self, asked: list[m.CheckRequested]) -> None:
+    def _after(self, asked: list[m.CheckRequested], stepped: bool = False) -> None:
+        if stepped:
+            self._anew()
         self._sync()
         for event in asked:
             run = self._service.house.runs[event.run]
@@ -75,6 +79,18 @@ class Ticking:
                 # One that is under way answers the question too; a second one would hide it when it is lost.
                 if _cell(tick) not in self._open:
                     self._give(tick)
+
+    def _anew(self) -> None:
+        """The clock stepped: what waits for a time of the old one would wait for as long as it went back."""
+        now = self._stepped_at = self._clock.now()
+        for run in list(self._armed):
+            self._disarm(run)
+        self._armed.clear()
+        self._open = {cell: (tick, self._ends(tick)) for cell, (tick, _) in self._open.items()}
+        self._watching = False
+        if self._open:
+            self._watch_for_end(min(ends for _, ends in self._open.values()))
+        self._timer.at("wake", now, self._wake)
 
     def _sync(self) -> None:
         """Arm what should be probed and is not, disarm what should not be, and set the next wake."""
@@ -109,7 +125,8 @@ class Ticking:
         now = self._clock.now()
         for index, (check, cell) in enumerate(slots):
             offset = check.every * (index / len(slots))
-            first = _on_grid(run.started_at + offset, check.every, now)
+            # Not the old grid after a step: the times that come twice were given out already.
+            first = _on_grid((self._stepped_at or run.started_at) + offset, check.every, now)
             key = f"{run.run}|{check.id}|{cell.key}"
             self._keys.setdefault(run.run, []).append(key)
             self._timer.every(key, check.every, _Due(self, run.run, check, cell), offset=first - now)
@@ -157,8 +174,11 @@ class Ticking:
             params=check.with_,
         )
 
+    def _ends(self, tick: Tick) -> Utc:
+        return self._clock.now() + timedelta(seconds=(tick.timeout_s + GRACE_S) * self._clock.speed)
+
     def _give(self, tick: Tick) -> None:
-        ends = self._clock.now() + timedelta(seconds=(tick.timeout_s + GRACE_S) * self._clock.speed)
+        ends = self._ends(tick)
         self._open[_cell(tick)] = (tick, ends)
         self._watch_for_end(ends)
         self._spawn(self._given(tick, ends))
@@ -177,8 +197,7 @@ class Ticking:
             self._open.pop(_cell(tick), None)
 
     async def took(self, tick: Tick, reading: Reading, epoch: int) -> None:
-        """A probe worker brought a reading back."""
-        self._open.pop(_cell(tick), None)
+        """A probe worker brought a reading back. Raise StoreUnavailable when it must bring it again."""
         command = m.RecordReading.model_construct(run=tick.run, tick=tick, reading=reading, epoch=epoch)
         try:
             await self._service.handle(command, MACHINE, Via.PROBE)
@@ -187,7 +206,10 @@ class Ticking:
             if refusal.reason is not Reason.DUPLICATE:
                 await self._miss(tick, refusal.sentence)  # every tick that was given out has its end in the ledger
         except StoreUnavailable as error:
-            log.warning("reading lost", tick=tick.id, why=str(error))
+            log.warning("reading not recorded yet", tick=tick.id, why=str(error))
+            raise
+        if (under_way := self._open.get(_cell(tick))) is not None and under_way[0].id == tick.id:
+            del self._open[_cell(tick)]
 
     async def _miss(self, tick: Tick, why: str) -> None:
         command = m.RecordMiss(run=tick.run, tick=tick, why=why)

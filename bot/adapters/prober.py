@@ -9,18 +9,24 @@ import asyncio
 import hmac
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from bot.adapters.clock import FastClock, WallClock
-from bot.core.model import Reading, Tick, Value
+from bot.core.errors import StoreUnavailable
+from bot.core.model import Reading, Tick, Utc, Value
 from bot.core.ports import Clock
 
 #: How long a worker's question for work stays open when there is none, in real seconds.
 WAIT_S = 20.0
 #: How many ticks one answer holds at most.
 MOST = 64
+#: A tick that nobody took within its timeout and this is missed by then: nobody may be called for it any more.
+GRACE_S = 5.0
+#: So many ticks wait at most; of more, the oldest are let go, and missed.
+KEPT = 10_000
 
 Took = Callable[[Tick, Reading, int], Awaitable[None]]
 
@@ -53,7 +59,7 @@ class HttpProber:
     def __init__(self, clock: Clock, token: str) -> None:
         self._clock = clock
         self.token = token
-        self._waiting: deque[tuple[Tick, int]] = deque()
+        self._waiting: deque[tuple[Tick, int, Utc]] = deque(maxlen=KEPT)
         self._news = asyncio.Event()
         self._took: Took | None = None
         self.workers_heard_at: float | None = None
@@ -69,8 +75,11 @@ class HttpProber:
 
     async def issue(self, ticks: Sequence[Tick], epoch: int) -> None:
         """Queue *ticks* for a probe worker."""
-        self._waiting.extend((tick, epoch) for tick in ticks)
+        self._waiting.extend((tick, epoch, self._ends(tick)) for tick in ticks)
         self._news.set()
+
+    def _ends(self, tick: Tick) -> Utc:
+        return self._clock.now() + timedelta(seconds=(tick.timeout_s + GRACE_S) * self._clock.speed)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes that workers call."""
@@ -94,8 +103,18 @@ class HttpProber:
         if request.transport is None or request.transport.is_closing():
             # A worker that died while it waited must not take work with it.
             return self._given([], 0)
-        taken = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        return self._given([tick for tick, _ in taken], taken[0][1] if taken else 0)
+        return self._given(*self._next())
+
+    def _next(self) -> tuple[list[Tick], int]:
+        """Take what waits and may still be measured in time, and the newest epoch."""
+        now = self._clock.now()
+        taken: list[Tick] = []
+        epoch = 0
+        while self._waiting and len(taken) < MOST:
+            tick, epoch, ends = self._waiting.popleft()
+            if now < ends:
+                taken.append(tick)
+        return taken, epoch
 
     def _given(self, ticks: list[Tick], epoch: int) -> web.Response:
         leased = Leased(ticks=tuple(ticks), epoch=epoch, clock=clock_form(self._clock))
@@ -109,7 +128,15 @@ class HttpProber:
             raise web.HTTPBadRequest(text=f"Not readings: {error.error_count()} faults") from None
         if self._took is not None:
             # All at once, so that they join one commit.
-            await asyncio.gather(*(self._took(one.tick, one.reading, brought.epoch) for one in brought.readings))
+            told = await asyncio.gather(
+                *(self._took(one.tick, one.reading, brought.epoch) for one in brought.readings), return_exceptions=True
+            )
+            for trouble in told:
+                if isinstance(trouble, StoreUnavailable):
+                    # What was recorded is refused when it comes again.
+                    raise web.HTTPServiceUnavailable(text="Not recorded yet, bring it again.")
+                if isinstance(trouble, BaseException):
+                    raise trouble
         return web.Response(text="{}", content_type="application/json")
 
 

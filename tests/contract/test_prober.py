@@ -8,11 +8,14 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
+from bot.adapters import probe_worker
 from bot.adapters.clock import FastClock, WallClock
 from bot.adapters.probe_worker import BotGone, ProbeWorker
 from bot.adapters.prober import MOST, Brought, HttpProber, Leased, Taken
+from bot.core.errors import StoreUnavailable
 from bot.core.model import Cell, Outcome, Reading, Tick
 from bot.core.ports import Clock
+from bot.rehearsal.virtual import VirtualClock
 from tests.contract.probing import START, bot, listening, reading_of
 
 TOKEN = "a-token-for-workers"
@@ -158,6 +161,34 @@ async def test_a_probe_that_never_ends_holds_up_no_other() -> None:
     assert {tick.id for tick, _, _ in ear.heard} == {tick_of(2).id, tick_of(3).id}
 
 
+async def test_a_tick_that_waited_beyond_its_time_is_not_measured_any_more() -> None:
+    clock = VirtualClock(START)
+    prober = HttpProber(clock, TOKEN)
+    async with listening(prober) as url, aiohttp.ClientSession(url, headers=with_token()) as session:
+        await prober.issue([tick_of(1)], 1)
+        clock.set(START + timedelta(seconds=10))
+        await prober.issue([tick_of(2)], 1)
+        async with session.post("/probes/lease") as answer:
+            assert [tick.id for tick in Leased.model_validate_json(await answer.read()).ticks] == [tick_of(2).id]
+
+
+async def test_a_reading_that_cannot_be_recorded_now_is_brought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    prober, ear, tried = HttpProber(WallClock(), TOKEN), Ear(), []
+    monkeypatch.setattr(probe_worker, "AGAIN_S", 0.01)
+
+    async def took(tick: Tick, reading: Reading, epoch: int) -> None:
+        tried.append(tick.id)
+        if len(tried) == 1:
+            raise StoreUnavailable("disk full")
+        await ear.took(tick, reading, epoch)
+
+    prober.on_reading(took)
+    async with listening(prober) as url, working(ProbeWorker(url, TOKEN, at_once)):
+        await prober.issue([tick_of(1)], 7)
+        await ear.until(1)
+    assert tried == [tick_of(1).id] * 2
+
+
 # ------------------------------------------------------------------- against the service and its ledger
 
 
@@ -195,7 +226,7 @@ async def test_a_reading_under_an_older_lease_does_not_count_and_its_tick_is_mis
     async with bot(sqlite_url, prober) as here:
         await here.started()
         await here.passing(0)
-        tick, epoch = prober._waiting[0]
+        tick, epoch, _ = prober._waiting[0]
     async with bot(sqlite_url, prober) as here:
         assert here.service.epoch == epoch + 1
         await here.took(tick, epoch=epoch)
@@ -209,7 +240,7 @@ async def test_a_reading_of_another_cell_than_its_tick_does_not_count(sqlite_url
         prober.on_reading(here.ticking.took)
         await here.started()
         await here.passing(0)
-        tick, epoch = prober._waiting[0]
+        tick, epoch, _ = prober._waiting[0]
         swapped = reading_of(tick, Outcome.PASS, START).model_copy(update={"cell": Cell(origin="b")})
         brought = Brought(readings=(Taken(tick=tick, reading=swapped),), epoch=epoch)
         async with (
@@ -226,7 +257,7 @@ async def test_a_reading_told_twice_counts_once(sqlite_url: str) -> None:
     async with bot(sqlite_url, prober) as here:
         await here.started()
         await here.passing(0)
-        tick, _ = prober._waiting[0]
+        tick, _, _ = prober._waiting[0]
         await here.took(tick, Outcome.PASS)
         await here.took(tick, Outcome.FAIL)
         assert here.readings() == [tick.id]

@@ -1,9 +1,14 @@
 """The schedule: each cell on its grid, each tick ended once, nothing left out in silence."""
 
+import asyncio
 from datetime import datetime, timedelta
 
+import pytest
+
 from bot.core import messages as m
+from bot.core.errors import StoreUnavailable
 from bot.core.model import Outcome, Tick, Via
+from bot.core.ports import Batch
 from bot.rehearsal.modelled import ModelledProber
 from tests.contract.probing import LEAD, RUN, START, Held, bot, reading_of
 
@@ -131,3 +136,41 @@ async def test_a_run_that_is_over_is_not_probed_any_more(sqlite_url: str) -> Non
         assert taken == len(here.readings()) + len(here.missed())
         await here.passing(10)
         assert prober.taken == taken
+
+
+async def test_after_the_clock_was_set_back_cells_are_measured_at_once_and_the_service_wakes(sqlite_url: str) -> None:
+    held = Held()
+    async with bot(sqlite_url, held) as here:
+        await here.started()
+        for _ in range(5):
+            await here.passing(0.5)
+            for tick, _ in held.ticks[len(here.readings()) :]:
+                await here.took(tick)
+        before = len(held.ticks)
+        here.clock._now = START - timedelta(minutes=59)
+        await here.service.handle(m.ReportClock(off_s=-3600), LEAD, Via.TIMER)
+        await asyncio.sleep(0)
+        assert here.timer.next_at == here.clock.now()
+        await here.passing(1.1)
+        anew = [tick.cell.origin for tick, _ in held.ticks[before:]]
+        assert sorted(set(anew)) == ["a", "b"]
+
+
+async def test_a_reading_that_could_not_be_written_counts_when_it_comes_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    async with bot(sqlite_url, held) as here:
+        await here.started()
+        await here.passing(0)
+
+        def full(batch: Batch) -> None:
+            raise StoreUnavailable(f"disk full with {len(batch.readings)}")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(here.store, "commit", full)
+            with pytest.raises(StoreUnavailable):
+                await here.took(held.ticks[0][0])
+        await here.took(held.ticks[0][0])
+        assert here.readings() == [held.ticks[0][0].id]
+        assert here.missed() == []
