@@ -24,7 +24,7 @@ check: install
 	$(BIN)/pylint --disable=all --enable=duplicate-code --recursive=y bot checks
 
 bench: install peers
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench/run.py
 
 soak: install peers
 	$(BIN)/pytest -m soak
