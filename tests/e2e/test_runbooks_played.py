@@ -50,6 +50,8 @@ async def test_a_migration_is_played_from_the_first_runbook_to_the_last(tmp_path
         assert performed(played) == ACTIONS
         assert played.carrier.npdb.state()["activated"]
         assert proven(played) == played.prober.taken
+        # People who know their runbook are refused nothing, but what was tried on purpose.
+        assert refusals(played) == [too_early]
 
 
 async def refused_at_start(played: Migration, name: str) -> str:
@@ -66,6 +68,12 @@ async def refused_at_start(played: Migration, name: str) -> str:
     assert run is not None
     assert (run.status, run.started_at) == (RunStatus.OPENED, None)
     return str(answer[0]["text"])
+
+
+def refusals(played: Migration) -> list[str]:
+    """Return everything that anybody was refused."""
+    told = [str(message["text"]) for person in played.people.values() for message in person.ephemerals()]
+    return [text for text in told if text.startswith(("Not ", "Nothing ", "Too late", "I do not know", "Your vote"))]
 
 
 #: What the systems outside were told to do, in this order and once each.
