@@ -32,7 +32,6 @@ from bot.demo import HINTS, Scene, Show, scripted, shown
 from bot.probes import load_deployment, run_probes
 from bot.rehearsal.crew import Script
 from bot.verbs import VERBS
-from bot.web.control import whoami
 from bot.web.private import CONTROL_FILE, read_private
 from bot.wire import (
     Plan,
@@ -158,7 +157,7 @@ async def _serve(settings: Settings, *, probes: bool) -> None:
     )
     async with running_bot(settings, deployment, Plan(clock=WallClock(), slack=slack, probes=probes)) as bot:
         _say("switchroom is in the room. Ctrl-C ends it.")
-        await until_lost(bot)
+        await until_lost(bot.service)
     raise StoreUnavailable("Another switchroom took over the ledger; this one has ended and changed nothing since.")
 
 
@@ -266,7 +265,7 @@ def _verb(name: str, help_: str) -> None:
 
 def _verb_said(words: list[str], run: str, settings: Settings) -> NoReturn:
     """Say a verb line to the bot, print the answer, and end with its code."""
-    body = {"line": shlex.join(words), "run": run, "user": whoami(), "command_id": uuid.uuid4().hex}
+    body = {"line": shlex.join(words), "run": run, "command_id": uuid.uuid4().hex}
     done, text = _run(_speak(settings, body))
     # In a terminal there is no `/cutover`, and no marks of code around it.
     _say(text.replace("`", "").replace("/cutover ", "switchroom "))

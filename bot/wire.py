@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import socket
 import sys
@@ -26,6 +27,7 @@ from bot.adapters.sql import open_store
 from bot.adapters.timer import ApsTimer
 from bot.config import Settings
 from bot.core import messages as m
+from bot.core.codes import Code
 from bot.core.deployment import Deployment, missing_targets, named_entries
 from bot.core.errors import Finding, RunbookRefused
 from bot.core.model import MACHINE, Reading, Tick, Via
@@ -37,11 +39,17 @@ from bot.probes import plain_targets
 from bot.service import Service
 from bot.ticking import Ticking
 from bot.verbs import Book, Desk
-from bot.web.control import Control, only_looks, speak
+from bot.web.control import Control, only_looks, speak, whoami
 from bot.web.private import CONTROL_FILE, PROBES_FILE, write_private
 from checks.targets import parse_targets
 
 log = structlog.get_logger()
+
+#: The probe worker that the bot starts.
+PROBES = (sys.executable, "-m", "bot.probes")
+#: A worker that ended is started again after so many real seconds, twice as many each time, at most LONG_S.
+AGAIN_S = 0.5
+LONG_S = 30.0
 
 
 class SystemRolls:
@@ -97,7 +105,16 @@ def _is_runbook(name: str) -> bool:
 
 def lint_files(paths: Sequence[Path]) -> list[Finding]:
     """Return every finding in *paths*. Raise OSError where one cannot be read."""
-    return [finding for path in paths for finding in lint(path.read_bytes(), str(path), kinds())]
+    return [finding for path in paths for finding in _linted(path.read_bytes(), str(path))]
+
+
+def _linted(data: bytes, place: str) -> Sequence[Finding]:
+    found = re.search(rb"^deployment:", data, re.MULTILINE)
+    if found is None or re.search(rb"^runbook:", data, re.MULTILINE):
+        return lint(data, place, kinds())
+    line = data.count(b"\n", 0, found.start()) + 1
+    why = "this is a deployment file and no runbook; `switchroom serve` checks it when it starts"
+    return [Finding(place, line, 1, Code.MISSING, why)]
 
 
 def open_existing(settings: Settings, *, read_only: bool = False) -> Store:
@@ -188,7 +205,7 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
     """Open the control and probe ports on loopback, and say where in files that only their owner can read."""
     token = secrets.token_urlsafe(24)
     app = web.Application(client_max_size=1024 * 1024)
-    app.add_routes([*Control(desk, token).routes(), *prober.routes()])
+    app.add_routes([*Control(desk, token, whoami()).routes(), *prober.routes()])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -207,14 +224,31 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
 @asynccontextmanager
 async def probe_worker(settings: Settings) -> AsyncIterator[None]:
     """Run a probe worker with the same deployment and state until the block, or this process, ends."""
-    told = {"SWITCHROOM_DEPLOYMENT": str(settings.deployment), "SWITCHROOM_STATE_DIR": str(settings.state_dir)}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot.probes", stdin=asyncio.subprocess.PIPE, env={**os.environ, **told}
-    )
+    child = [await _probes(settings)]
+    keeping = asyncio.create_task(_kept(settings, child), name="probes")
     try:
         yield
     finally:
-        await end(process)
+        await _cancelled(keeping)
+        await end(child[0])
+
+
+async def _probes(settings: Settings) -> asyncio.subprocess.Process:
+    told = {"SWITCHROOM_DEPLOYMENT": str(settings.deployment), "SWITCHROOM_STATE_DIR": str(settings.state_dir)}
+    return await asyncio.create_subprocess_exec(*PROBES, stdin=asyncio.subprocess.PIPE, env={**os.environ, **told})
+
+
+async def _kept(settings: Settings, child: list[asyncio.subprocess.Process]) -> None:
+    """Start the worker again whenever it ends: sooner after a long life, later when it keeps dying."""
+    loop = asyncio.get_running_loop()
+    again_s = AGAIN_S / 2
+    while True:
+        begun = loop.time()
+        code = await child[0].wait()
+        again_s = AGAIN_S if loop.time() - begun > LONG_S else min(again_s * 2, LONG_S)
+        log.error("the probe worker ended and is started again", exit_code=code, in_s=again_s)
+        await asyncio.sleep(again_s)
+        child[0] = await _probes(settings)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
@@ -250,24 +284,26 @@ async def say_alone(settings: Settings, deployment: Deployment, body: Mapping[st
         desk = Desk(service, store, deployment, FolderLibrary(deployment, settings.runbooks))
         if looking:
             await asyncio.to_thread(service.look)
-            return await speak(desk, body)
+            return await speak(desk, whoami(), body)
         await asyncio.to_thread(service.start, f"{socket.gethostname()}:{os.getpid()}")
         try:
-            return await speak(desk, body)
+            return await speak(desk, whoami(), body)
         finally:
             await asyncio.to_thread(service.stop)
     finally:
         store.close()
 
 
-async def until_lost(bot: Bot) -> None:
+async def until_lost(service: Service) -> None:
     """Return when another process has taken the lease: this one must end."""
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def troubled(_: str | None) -> None:
-        if bot.service.lost:
+        if service.lost:
             loop.call_soon_threadsafe(gone.set)
 
-    bot.service.on_trouble(troubled)
+    service.on_trouble(troubled)
+    if service.lost:
+        return  # before anybody listened
     await gone.wait()

@@ -1,12 +1,14 @@
 """
 The control port: the command line speaks to the running bot here.
 
-Loopback only, one token in a file that only its owner can read. The operating system's user is
-mapped to a listed person; anybody else may look and not touch.
+Loopback only, one token in a file that only its owner can read: whoever holds it is the operating
+system's user that the bot runs as, whatever they call themselves. That user is mapped to a listed
+person; one who is none may look and not touch.
 """
 
-import getpass
 import hmac
+import os
+import pwd
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,11 +22,12 @@ READ_ONLY = frozenset({"help", "status", "ledger"})
 
 
 class Control:
-    """Takes lines from the command line."""
+    """Takes lines from the command line; *user* owns the file that *token* is read from."""
 
-    def __init__(self, desk: Desk, token: str) -> None:
+    def __init__(self, desk: Desk, token: str, user: str) -> None:
         self._desk = desk
         self._token = token
+        self._user = user
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the control port."""
@@ -39,8 +42,8 @@ class Control:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise web.HTTPBadRequest(text='Send {"line": "status", "user": "ana"}.')
-        done, text = await speak(self._desk, body)
+            raise web.HTTPBadRequest(text='Send {"line": "status"}.')
+        done, text = await speak(self._desk, self._user, body)
         return web.json_response({"done": done, "text": text})
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -48,9 +51,9 @@ class Control:
         return web.json_response({"position": house.position, "epoch": house.epoch, "runs": len(house.active())})
 
 
-async def speak(desk: Desk, body: Mapping[str, Any]) -> tuple[bool, str]:
-    """Do the line in *body* for its operating system user; return whether it was done, and the answer."""
-    line, user = str(body.get("line", "")), str(body.get("user", ""))
+async def speak(desk: Desk, user: str, body: Mapping[str, Any]) -> tuple[bool, str]:
+    """Do the line in *body* for the operating system's *user*; return whether it was done, and the answer."""
+    line = str(body.get("line", ""))
     account = f"os:{user}"
     person = desk.deployment.person_of(account)
     if person is None and not only_looks(line):
@@ -72,5 +75,8 @@ def only_looks(line: str) -> bool:
 
 
 def whoami() -> str:
-    """Return the operating system's user name."""
-    return getpass.getuser()
+    """Return the operating system's user that this process is; never what the environment claims."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may run as a number that has no name
+        return str(os.geteuid())

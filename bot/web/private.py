@@ -30,6 +30,10 @@ def read_private(path: Path) -> dict[str, str] | None:
         raw = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise SettingsRefused(
+            f"{path} is another user's: the bot runs as them. Say it as that user, or in the room."
+        ) from None
     except (OSError, ValueError) as error:
         raise SettingsRefused(
             f"{path} cannot be read ({type(error).__name__}). Remove it and start switchroom again."

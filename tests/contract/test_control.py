@@ -1,8 +1,9 @@
-"""The control port: the command line speaks for the operating system's user, to the running bot or, without one, alone."""
+"""The control port: the command line speaks for the user that the bot is, to the running bot or, without one, alone."""
 
 import asyncio
 import json
 import os
+import pwd
 import stat
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot import wire
 from bot.adapters.clock import WallClock
 from bot.config import Settings
 from bot.core.deployment import Deployment, parse_deployment
@@ -42,7 +44,7 @@ rollback: [{id: put-back, kind: manual, title: Put it back}]
 DEPLOYMENT = """
 deployment: test
 people:
-  lead: {name: Lena, os: [USER, lena]}
+  lead: {name: Lena, os: [USER]}
   guest: {name: Gus, os: [gus]}
 rooms:
   main: {channel: C0MAIN}
@@ -79,10 +81,11 @@ def door(settings: Settings) -> dict[str, str]:
     return where
 
 
-async def said(settings: Settings, line: str, user: str = "lena", command_id: str = "") -> tuple[bool, str]:
+async def said(settings: Settings, line: str, command_id: str = "") -> tuple[bool, str]:
     """Say *line* at the control port, as the command line does."""
     where = door(settings)
-    body = {"line": line, "user": user, "command_id": command_id}
+    # Whom a body claims to be is not asked.
+    body = {"line": line, "user": "gus", "command_id": command_id}
     async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {where['token']}"}) as client:
         answer = await client.post(f"{where['url']}/control/say", json=body)
     assert answer.status_code == 200
@@ -137,9 +140,7 @@ async def test_a_token_that_is_missing_wrong_or_the_workers_opens_nothing(settin
     assert probes is not None
     async with httpx.AsyncClient(trust_env=False, base_url=door(settings)["url"]) as client:
         for given in ("", "Bearer", "Bearer wrong", f"Bearer {probes['token']}", door(settings)["token"]):
-            answer = await client.post(
-                "/control/say", json={"line": "open small", "user": "lena"}, headers={"Authorization": given}
-            )
+            answer = await client.post("/control/say", json={"line": "open small"}, headers={"Authorization": given})
             assert answer.status_code == 401
         # Whether it lives is no secret, and needs no token.
         assert (await client.get("/health")).json()["runs"] == 0
@@ -152,36 +153,48 @@ async def test_a_body_that_is_no_line_is_refused_with_a_sentence(settings: Setti
     async with httpx.AsyncClient(trust_env=False, base_url=where["url"], headers=headers) as client:
         for body in ("", "{", "[]", '"open small"'):
             answer = await client.post("/control/say", content=body)
-            assert (answer.status_code, answer.text) == (400, 'Send {"line": "status", "user": "ana"}.')
+            assert (answer.status_code, answer.text) == (400, 'Send {"line": "status"}.')
 
 
 async def test_a_listed_user_acts_as_the_person_by_the_door_of_the_command_line(settings: Settings, bot: Bot) -> None:
     assert (await said(settings, "open small"))[0]
-    assert by_whom(bot.store, RunOpened) == [("lead", "os:lena", "cli")]
+    assert by_whom(bot.store, RunOpened) == [("lead", f"os:{whoami()}", "cli")]
 
 
-async def test_a_user_who_is_not_listed_may_look_and_not_touch(settings: Settings, bot: Bot) -> None:
-    await said(settings, "open small")
-    head = bot.store.head()
-    for line in ("sign", "pause because I can", "open small", "note hello"):
-        done, text = await said(settings, line, user="mallory")
-        assert not done
-        assert 'the user "mallory" of this machine is no listed person' in text
-        assert "os: [mallory]" in text
-    for line in ("status", "help", "ledger", ""):
-        assert (await said(settings, line, user="mallory"))[0]
-    assert bot.store.head() == head
+async def test_a_user_who_is_not_listed_may_look_and_not_touch(
+    settings: Settings, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say_alone(settings, deployment, {"line": "open small"})
+    monkeypatch.setattr(wire, "whoami", lambda: "mallory")
+    async with running_bot(settings, deployment, Plan(clock=WallClock(), probes=False)) as bot:
+        head = bot.store.head()
+        for line in ("sign", "pause because I can", "open small", "note hello"):
+            done, text = await said(settings, line)
+            assert not done
+            assert 'the user "mallory" of this machine is no listed person' in text
+            assert "os: [mallory]" in text
+        for line in ("status", "help", "ledger", ""):
+            assert (await said(settings, line))[0]
+        assert bot.store.head() == head
+
+
+def test_the_environment_does_not_say_who_somebody_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert whoami() == pwd.getpwuid(os.geteuid()).pw_name
 
 
 async def test_a_listed_person_without_a_role_is_refused_by_the_same_rules_as_in_the_room(
-    settings: Settings, bot: Bot
+    settings: Settings, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await said(settings, "open small")
-    head = bot.store.head()
-    done, text = await said(settings, "sign", user="gus")
-    assert not done
-    assert "role" in text
-    assert bot.store.head() == head
+    await say_alone(settings, deployment, {"line": "open small"})
+    monkeypatch.setattr(wire, "whoami", lambda: "gus")
+    async with running_bot(settings, deployment, Plan(clock=WallClock(), probes=False)) as bot:
+        head = bot.store.head()
+        done, text = await said(settings, "sign")
+        assert not done
+        assert "role" in text
+        assert bot.store.head() == head
 
 
 async def test_a_line_said_again_under_its_id_counts_once(settings: Settings, bot: Bot) -> None:
@@ -234,10 +247,10 @@ async def test_the_door_is_gone_with_the_bot(settings: Settings, deployment: Dep
 
 async def test_with_no_bot_a_line_takes_the_lease_and_gives_it_back(settings: Settings, deployment: Deployment) -> None:
     for line in ("open small", "note one", "note two"):
-        assert (await say_alone(settings, deployment, {"line": line, "user": "lena"}))[0]
+        assert (await say_alone(settings, deployment, {"line": line}))[0]
     store = open_existing(settings)
     try:
-        assert by_whom(store, NoteTaken) == [("lead", "os:lena", "cli")] * 2
+        assert by_whom(store, NoteTaken) == [("lead", f"os:{whoami()}", "cli")] * 2
         epoch = store.acquire("somebody else")
         assert epoch == 4
         store.release()
@@ -245,16 +258,20 @@ async def test_with_no_bot_a_line_takes_the_lease_and_gives_it_back(settings: Se
         store.close()
 
 
-async def test_with_no_bot_a_refusal_gives_the_lease_back_too(settings: Settings, deployment: Deployment) -> None:
-    assert not (await say_alone(settings, deployment, {"line": "sign", "user": "lena"}))[0]
-    assert not (await say_alone(settings, deployment, {"line": "open small", "user": "mallory"}))[0]
-    assert (await say_alone(settings, deployment, {"line": "open small", "user": "lena"}))[0]
+async def test_with_no_bot_a_refusal_gives_the_lease_back_too(
+    settings: Settings, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (await say_alone(settings, deployment, {"line": "sign"}))[0]
+    with monkeypatch.context() as other:
+        other.setattr(wire, "whoami", lambda: "mallory")
+        assert not (await say_alone(settings, deployment, {"line": "open small"}))[0]
+    assert (await say_alone(settings, deployment, {"line": "open small"}))[0]
 
 
 async def test_what_was_done_without_a_bot_is_taken_up_by_the_next_one(
     settings: Settings, deployment: Deployment
 ) -> None:
-    await say_alone(settings, deployment, {"line": "open small", "user": "lena"})
+    await say_alone(settings, deployment, {"line": "open small"})
     async with running_bot(settings, deployment, Plan(clock=WallClock(), probes=False)) as running:
         assert [run.plan.runbook for run in running.service.house.active()] == ["small"]
         assert await asyncio.to_thread(running.store.due_effects, running.service.now(), 10)
