@@ -9,6 +9,7 @@ it names the deployment file's targets and people by key.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import product
 from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
 from zoneinfo import ZoneInfo
@@ -75,6 +76,15 @@ class Axes(Value):
     site: tuple[str, ...] = ("",)
 
 
+@lru_cache(maxsize=1024)
+def _cells(axes: Axes, *, control: bool) -> tuple[Cell, ...]:
+    # Asked for with every reading of a check; making hundreds of cells each time would cost more than the reading.
+    return tuple(
+        Cell(origin=origin, service=service, number=number, site=site, control=control)
+        for origin, service, number, site in product(axes.origin, axes.service, axes.number, axes.site)
+    )
+
+
 class Check(Value):
     """A probe definition. `with` holds the parameters of its kind."""
 
@@ -95,21 +105,14 @@ class Check(Value):
 
     def measured_cells(self) -> tuple[Cell, ...]:
         """Return the cells that count for triggers and gates, controls left out."""
-        axes = self.cells
-        return tuple(
-            Cell(origin=o, service=s, number=n, site=w)
-            for o, s, n, w in product(axes.origin, axes.service, axes.number, axes.site)
-        )
+        return _cells(self.cells, control=False)
 
     def control_cells(self) -> tuple[Cell, ...]:
         """Return the cells on numbers that are not being moved. An axis not given is taken from `cells`."""
         axes = self._control_axes()
         if axes is None:
             return ()
-        return tuple(
-            Cell(origin=o, service=s, number=n, site=w, control=True)
-            for o, s, n, w in product(axes.origin, axes.service, axes.number, axes.site)
-        )
+        return _cells(axes, control=True)
 
     def _control_axes(self) -> Axes | None:
         if self.controls is None:
