@@ -6,6 +6,7 @@ its help, and what it returns is either a command for the service or a message t
 verb, add one function.
 """
 
+import asyncio
 import difflib
 import re
 import shlex
@@ -20,7 +21,7 @@ from bot.core.deployment import Deployment
 from bot.core.errors import Reason, Refused, RunbookRefused, StoreUnavailable
 from bot.core.ledger import decode
 from bot.core.model import Actor, Utc, Via
-from bot.core.ports import EventRow, Store
+from bot.core.ports import Store
 from bot.core.spans import duration
 from bot.core.state import House, RunState
 from bot.service import Service
@@ -83,7 +84,9 @@ class Said:
         if self.run_id:
             found = self.house.runs.get(self.run_id)
             if found is None:
-                raise Refused(Reason.UNKNOWN_WORD, f'There is no run "{self.run_id}". {_runs(self.house)}')
+                raise Refused(
+                    Reason.UNKNOWN_WORD, f'There is no run "{self.run_id}". {_runs(self.house, self.desk.deployment)}'
+                )
             return found
         here = self.house.active_in(self.place) if self.place else None
         active = self.house.active()
@@ -95,7 +98,8 @@ class Said:
             latest = [run for run in self.house.runs.values() if not self.place or run.place == self.place]
             if latest:
                 return max(latest, key=lambda run: run.opened_at)
-        raise Refused(Reason.UNKNOWN_WORD, f"Nothing was done: say which run with --run ID. {_runs(self.house)}")
+        remedy = "no run was opened in this channel" if self.place else "say which run with --run ID"
+        raise Refused(Reason.UNKNOWN_WORD, f"Nothing was done: {remedy}. {_runs(self.house, self.desk.deployment)}")
 
     @property
     def rest(self) -> str:
@@ -139,8 +143,8 @@ def _mentioned(deployment: Deployment, user: str) -> str:
     return user
 
 
-def _runs(house: House) -> str:
-    active = ", ".join(run.run for run in house.active())
+def _runs(house: House, deployment: Deployment) -> str:
+    active = ", ".join(f"{run.run} in {deployment.channel_of(run.place)}" for run in house.active())
     return f"Active runs: {active}." if active else "No run is open. To open one: /cutover open RUNBOOK"
 
 
@@ -385,8 +389,7 @@ def ledger(said: Said) -> Answer:
     """The newest entries of the ledger, with its head."""
     count = min(50, max(1, _number(said.words[0]))) if said.words else 10
     position, head = said.desk.store.head()
-    rows = [row for row in said.desk.store.rows(max(0, position - count * 20)) if isinstance(row, EventRow)][-count:]
-    lines = [_entry(*decode(row)) for row in rows]
+    lines = [_entry(*decode(row)) for row in said.desk.store.newest(count)]
     return Message(text="\n".join([*lines, f"Head: entry {position}, {head.hex()[:12]}"]), blocks=())
 
 
@@ -454,7 +457,8 @@ async def say(
     Never raises for what people say: a refusal is an answer. The inbox row is settled in any case.
     """
     try:
-        meant = understand(line, desk, actor.person, place, run_id)
+        # In a thread: a runbook is read, or the ledger, and others are to be heard meanwhile.
+        meant = await asyncio.to_thread(understand, line, desk, actor.person, place, run_id)
         if isinstance(meant, Message):
             answer = meant
         else:

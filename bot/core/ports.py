@@ -144,6 +144,10 @@ class Store(Protocol):
         """Return the last event's (position, hash), or (0, genesis)."""
         ...
 
+    def newest(self, count: int) -> Sequence[EventRow]:
+        """Return the newest *count* events, oldest first, however many readings lie between them."""
+        ...
+
     def snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if any."""
         ...

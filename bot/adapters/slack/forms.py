@@ -5,6 +5,7 @@ Opening a form changes nothing. What it will mean is asked of the service before
 what cannot count.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,7 @@ class Forms:
         run = self._desk.service.house.runs.get(run_id)
         if run is None or kind not in modals.KINDS:
             raise Refused(Reason.UNKNOWN_WORD, "Nothing was done: this button belongs to another night.")
-        refusal = self._refusal(_line(run, kind, args), heard, actor)
+        refusal = await asyncio.to_thread(self._refusal, _line(run, kind, args), heard, actor)
         if refusal is not None and refusal.reason is not Reason.BAD_ARGUMENT:
             raise refusal
         view = modals.modal(kind, run, self._desk.service.now(), args)
@@ -66,9 +67,9 @@ class Forms:
         """Return the block under which a refusal is shown."""
         return next((str(block["block_id"]) for block in view["blocks"] if block.get("type") == "input"), "")
 
-    def check(self, heard: Heard, actor: Actor) -> None:
+    async def check(self, heard: Heard, actor: Actor) -> None:
         """Raise Refused where what a form means would be refused now: it is shown inside the form."""
-        refusal = self._refusal(heard.line, heard, actor)
+        refusal = await asyncio.to_thread(self._refusal, heard.line, heard, actor)
         if refusal is not None:
             raise refusal
 

@@ -138,7 +138,7 @@ class Listener:
         ack: AsyncAck,
         body: Mapping[str, Any],
         tell: _Tell,
-        check: Callable[[Heard, Actor], None] | None = None,
+        check: Callable[[Heard, Actor], Awaitable[None]] | None = None,
     ) -> None:
         """
         Record, acknowledge, then do.
@@ -149,7 +149,7 @@ class Listener:
             said = heard(body, self._home.team)
             actor = self._actor(said)
             if check is not None:
-                check(said, actor)
+                await check(said, actor)
             fresh = await self._record(said, body)
         except Refused as refusal:
             await tell(refusal.sentence)

@@ -38,19 +38,21 @@ from bot.adapters.sql.tables import (
 # ------------------------------------------------------------------------------------------ reading
 
 # A forger's UPDATE may leave text where bytes were; cast, it is bytes with another hash, and named as such.
+_entry = (
+    entries.c.position,
+    entries.c.stream,
+    entries.c.stream_position,
+    entries.c.type,
+    cast(entries.c.body, Bytes),
+    cast(entries.c.salt, Bytes),
+    cast(entries.c.hash, Bytes),
+)
 ENTRIES = (
-    select(
-        entries.c.position,
-        entries.c.stream,
-        entries.c.stream_position,
-        entries.c.type,
-        cast(entries.c.body, Bytes),
-        cast(entries.c.salt, Bytes),
-        cast(entries.c.hash, Bytes),
-    )
+    select(*_entry)
     .where(entries.c.position > bindparam("after"), entries.c.position <= bindparam("until"))
     .order_by(entries.c.position)
 )
+NEWEST_ENTRIES = select(*_entry).order_by(entries.c.position.desc()).limit(bindparam("limit"))
 _reading = (
     readings.c.position,
     readings.c.run,

@@ -119,6 +119,11 @@ class SqlStore:
             row = connection.execute(sql.HEAD).one_or_none()
         return (row.position, row.hash) if row else (0, GENESIS)
 
+    def newest(self, count: int) -> Sequence[EventRow]:
+        with self._reading() as connection:
+            found = [EventRow(*row) for row in connection.execute(sql.NEWEST_ENTRIES, {"limit": count})]
+        return found[::-1]
+
     def snapshot(self) -> Snapshot | None:
         with self._reading() as connection:
             row = connection.execute(sql.SNAPSHOT).one_or_none()

@@ -159,3 +159,12 @@ async def test_the_digest_goes_to_its_own_channel(bot: Evening, lena: RoomPerson
     number = bot.events("DigestDue")[0].model_dump()["number"]
     assert number == 1
     assert digest[0]["metadata"]["event_payload"]["key"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_word_in_a_channel_without_a_run_names_the_channels_that_have_one(lena: RoomPerson) -> None:
+    await opened(lena)
+    await lena.say(EXEC, "/cutover status")
+    answer = await is_told(lena, "no run was opened in this channel")
+    assert f"Active runs: {RUN} in {ROOM}" in answer["text"]
+    assert "--run" not in answer["text"]

@@ -51,6 +51,12 @@ def test_the_head_is_the_last_event_and_genesis_before_the_first(store: SqlStore
     assert store.head() == (1, event(1).hash)
 
 
+def test_the_newest_events_are_found_behind_any_number_of_readings(store: SqlStore) -> None:
+    store.commit(Batch(events=[event(1), event(2), event(3)], readings=[reading(n) for n in range(4, 600)]))
+    assert store.newest(2) == [event(2), event(3)]
+    assert store.newest(9) == [event(1), event(2), event(3)]
+
+
 def test_a_batch_that_skips_or_repeats_a_position_is_refused(store: SqlStore) -> None:
     for batch in (
         Batch(events=[event(1), event(3)]),
