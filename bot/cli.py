@@ -6,6 +6,7 @@ lives elsewhere. Exit codes: 0 done, 1 refused or findings, 2 cannot be used as 
 """
 
 import asyncio
+import difflib
 import json
 import os
 import shlex
@@ -70,6 +71,7 @@ def main() -> None:
         if os.environ.get("SLACK_API_URL") or "demo" in sys.argv[1:2]:
             os.environ.pop(name, None)
             os.environ.pop(name.lower(), None)
+    _refuse_unknown(sys.argv[1:2])
     try:
         app()
     except RunbookRefused as refused:
@@ -78,6 +80,17 @@ def main() -> None:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("Stopped. The ledger holds everything; start again with the same command.", 130)
+
+
+def _refuse_unknown(said: list[str]) -> None:
+    """End with the nearest command where there is none of that name."""
+    commands = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
+    commands += [str(group.name) for group in app.registered_groups]
+    for name in said:
+        if not name.startswith("-") and name not in commands:
+            close = difflib.get_close_matches(name, commands, n=1, cutoff=0.4)
+            near = f"Did you mean: switchroom {close[0]}" if close else "All there are: switchroom --help"
+            _fail(f'There is no command "{name}". Nothing was done. {near}', 2)
 
 
 def _fail(text: str, code: int) -> NoReturn:

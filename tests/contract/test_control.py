@@ -19,7 +19,7 @@ from bot.core.deployment import Deployment, parse_deployment
 from bot.core.errors import SettingsRefused, StoreUnavailable
 from bot.core.ledger import decode
 from bot.core.messages import NoteTaken, RunOpened
-from bot.core.ports import EventRow, Store
+from bot.core.ports import Batch, EventRow, ReadingRow, Store
 from bot.web.control import whoami
 from bot.web.private import CONTROL_FILE, PROBES_FILE, read_private, write_private
 from bot.wire import Bot, Plan, open_existing, running_bot, say_alone
@@ -98,6 +98,10 @@ def by_whom(store: Store, kind: type[NoteTaken | RunOpened]) -> list[tuple[str, 
     rows = [row for row in store.rows() if isinstance(row, EventRow) and row.type == kind.__name__]
     seals = [decode(row)[0] for row in rows]
     return [(seal.actor.person, seal.actor.account, seal.via.value) for seal in seals]
+
+
+def _reading(position: int) -> ReadingRow:
+    return ReadingRow(position, "small-1", "door", "a", f"tick-{position}", b"{}")
 
 
 def environment(settings: Settings) -> Mapping[str, str]:
@@ -240,6 +244,23 @@ async def test_the_door_is_gone_with_the_bot(settings: Settings, deployment: Dep
     async with httpx.AsyncClient(trust_env=False) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{url}/health")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("statsu", "Did you mean: switchroom status"), ("q", "All there are: switchroom --help")]
+)
+async def test_a_command_that_does_not_exist_names_the_nearest(settings: Settings, name: str, near: str) -> None:
+    code, out, err = await switchroom(settings, name)
+    assert (code, out, err) == (2, "", f'switchroom: There is no command "{name}". Nothing was done. {near}\n')
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_ledger_is_listed_however_many_readings_came_since(settings: Settings, bot: Bot) -> None:
+    await said(settings, "open small")
+    position = bot.store.head()[0]
+    # Nothing but readings for a while: the newest events are far behind the newest positions.
+    bot.store.commit(Batch(readings=[_reading(position + n) for n in range(1, 500)]))
+    assert "RunOpened by lead" in (await said(settings, "ledger 2"))[1]
 
 
 # ---------------------------------------------------------------------------------- without a bot
