@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import service as service_module
 from bot import wire
 from bot.adapters.clock import WallClock
 from bot.adapters.sql import open_store
@@ -78,3 +79,30 @@ def test_a_deployment_file_is_no_runbook_and_one_sentence_says_so(tmp_path: Path
     assert [str(finding) for finding in lint_files([path])] == [
         f"{path}:2:1: E201 this is a deployment file and no runbook; `switchroom serve` checks it when it starts"
     ]
+
+
+async def test_a_lease_that_cannot_be_kept_for_any_reason_is_told_and_the_writer_lives(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "RENEW_S", 0.01)
+    store = open_store(sqlite_url)
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    service = Service(store, WallClock(), SystemRolls(), "test")
+
+    def heard(why: str | None) -> None:
+        if why is not None:
+            loop.call_soon_threadsafe(told.set)
+
+    service.on_trouble(heard)
+    with monkeypatch.context() as broken:
+
+        def breaks() -> None:
+            raise RuntimeError("the driver fell over")
+
+        broken.setattr(store, "renew", breaks)
+        await asyncio.to_thread(service.start, "test")
+        await asyncio.wait_for(told.wait(), PATIENCE_S)
+    done = await service.handle(m.ReportClock(off_s=9), MACHINE, Via.TIMER)
+    assert done.events
+    await asyncio.to_thread(service.stop)
+    store.close()

@@ -163,6 +163,7 @@ async def test_a_message_that_slack_refuses_is_refused_for_good_and_plain_text_g
     message = await lena.wait_for(lambda me: me.message(ts))
     assert "blocks" not in message
     assert sent.key == line.id
+    assert not [shown for shown in bot.slack.room._shown if shown.endswith(line.id)], "what is never replaced is kept"
 
 
 async def test_words_that_cannot_be_made_are_refused_and_hold_up_nothing(bot: Evening, lena: RoomPerson) -> None:
