@@ -13,7 +13,7 @@ demo: install
 	$(BIN)/switchroom demo
 
 test: install peers
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not soak"
+	$(BIN)/pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not soak"
 
 check: install
 	$(BIN)/ruff check .

@@ -25,6 +25,11 @@ _START_S = 30.0
 _TRIES = 5
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: a worker that begins a whole night last makes the others wait for it."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def require_program() -> Callable[[str], Path]:
     """Return a function that finds a program by name, or skips the test (fails it where CI=true)."""
