@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from bot.callers import LoopAnswer, tell
 from bot.core import messages as m
 from bot.core.cutover import next_due
 from bot.core.errors import Refused, StaleEpoch, StoreUnavailable
@@ -56,7 +57,7 @@ class _Ask:
     """One piece of work for the writer: `work` adds to the draft and returns the answer."""
 
     work: Callable[[Draft], object]
-    answer: "Future[object]"
+    answer: "Future[object] | LoopAnswer"
     expects: Expected = _NOTHING
 
 
@@ -192,9 +193,7 @@ class Service:
         order = self._order(command, actor, via, command_id)
         ended = (command.tick.id,) if isinstance(command, m.RecordReading | m.RecordMiss) else ()
         expects = Expected(commands=(command_id,) if command_id is not None else (), ended=ended)
-        answer = await asyncio.wrap_future(
-            self._submit(lambda draft: draft.take(order, inbox=inbox, known=command_id is not None), expects)
-        )
+        answer = await self._asked(lambda draft: draft.take(order, inbox=inbox, known=command_id is not None), expects)
         if isinstance(answer, Refused):
             raise answer
         if not isinstance(answer, Done):
@@ -229,30 +228,30 @@ class Service:
 
     async def settle(self, key: str, how: str) -> None:
         """Write that an inbox row is dealt with, where nothing else is written for it."""
-        await asyncio.wrap_future(self._submit(lambda draft: draft.settle(key, how)))
+        await self._asked(lambda draft: draft.settle(key, how))
 
     async def delivered(self, effect: str, key: str, reference: str) -> None:
         """Write that an effect went out, and the outside reference kept for *key*."""
-        await asyncio.wrap_future(self._submit(lambda draft: draft.delivered(effect, key, reference)))
+        await self._asked(lambda draft: draft.delivered(effect, key, reference))
 
     async def again(self, effects: Sequence[EffectRow]) -> None:
         """Write that what was shown and is gone goes out anew; *effects* are one run's, at its last position."""
-        await asyncio.wrap_future(self._submit(lambda draft: draft.again(effects)))
+        await self._asked(lambda draft: draft.again(effects))
 
     async def postpone(self, effect: str, until: Utc, why: str) -> None:
         """Write that an effect is tried again after *until*."""
-        await asyncio.wrap_future(self._submit(lambda draft: draft.postpone(effect, until, why)))
+        await self._asked(lambda draft: draft.postpone(effect, until, why))
 
     async def park(self, effect: str, place: str, kind: str, why: str) -> None:
         """Write that an effect is given up; the board shows it."""
         parking = m.ParkEffect(effect=effect, place=place, kind=kind, why=why)
         order = self._order(parking, MACHINE, Via.OUTBOX, None)
-        await asyncio.wrap_future(self._submit(lambda draft: draft.park(order, effect, why)))
+        await self._asked(lambda draft: draft.park(order, effect, why))
 
     async def issue(self, ticks: Sequence[tuple[Tick, Utc]]) -> frozenset[str]:
         """Write that *ticks* are given out until their lease ends; return the ids that are new."""
         expects = Expected(issued=tuple(tick.id for tick, _ in ticks))
-        answer = await asyncio.wrap_future(self._submit(lambda draft: draft.issue(ticks), expects))
+        answer = await self._asked(lambda draft: draft.issue(ticks), expects)
         return answer if isinstance(answer, frozenset) else frozenset()
 
     # ------------------------------------------------------------------ the writer
@@ -262,15 +261,26 @@ class Service:
             command=command, actor=actor, via=via, command_id=command_id or self._rolls.fresh_id(), caused_by=None
         )
 
-    def _submit(self, work: Callable[[Draft], object], expects: Expected = _NOTHING) -> "Future[object]":
+    async def _asked(self, work: Callable[[Draft], object], expects: Expected = _NOTHING) -> object:
+        """Let the writer do *work* and return its answer after the commit."""
+        answer = LoopAnswer(asyncio.get_running_loop())
+        if not self._queued(_Ask(work, answer, expects)):
+            raise _stopping()
+        return await answer.future
+
+    def _submit(self, work: Callable[[Draft], object]) -> "Future[object]":
+        """As `_asked`, for callers without an event loop, and for what goes on although nobody waits."""
         answer: Future[object] = Future()
-        with self._ready:
-            if self._stopping:
-                answer.set_exception(StoreUnavailable("switchroom is stopping; nothing was recorded."))
-                return answer
-            self._waiting.append(_Ask(work, answer, expects))
-            self._ready.notify()
+        if not self._queued(_Ask(work, answer)):
+            answer.set_exception(_stopping())
         return answer
+
+    def _queued(self, ask: _Ask) -> bool:
+        with self._ready:
+            if not self._stopping:
+                self._waiting.append(ask)
+                self._ready.notify()
+            return not self._stopping
 
     def _write(self) -> None:
         while (asks := self._next()) is not None:
@@ -318,6 +328,7 @@ class Service:
                 ask.answer.set_exception(answer)
             else:
                 ask.answer.set_result(Done(self._fold.house, *answer) if isinstance(answer, tuple) else answer)
+        tell(ask.answer for ask in asks)
 
     def _answer(self, ask: _Ask, draft: Draft) -> object:
         """Return what the work answers; a bug in deciding one order must not take the others with it."""
@@ -347,6 +358,7 @@ class Service:
                 self._tell(call, str(trouble))
         for ask in asks:
             ask.answer.set_exception(trouble)
+        tell(ask.answer for ask in asks)
 
     def _tell(self, call: Callable[[_Heard], None], heard: _Heard) -> None:
         """A listener that fails (its loop has gone) must not take the writer with it."""
@@ -374,6 +386,10 @@ class Service:
         except StoreUnavailable:
             return  # a cache: the ledger itself is whole, and the next commit tells of the trouble
         self._kept_at = fold.house.position
+
+
+def _stopping() -> StoreUnavailable:
+    return StoreUnavailable("switchroom is stopping; nothing was recorded.")
 
 
 def _all_expected(asks: Sequence[_Ask]) -> Expected:

@@ -126,11 +126,12 @@ def _add_effects(connection: Connection, rows: Sequence[EffectRow]) -> None:
         connection.execute(sql.DROP_OLDER, older)
     connection.execute(
         sql.ADD_EFFECT,
-        [_effect(row, counts=newest.get((row.place, row.replaces), row.id) == row.id) for row in rows],
+        # One that a later row of the same batch replaces would never be read.
+        [_effect(row) for row in rows if newest.get((row.place, row.replaces), row.id) == row.id],
     )
 
 
-def _effect(row: EffectRow, *, counts: bool) -> Row:
+def _effect(row: EffectRow) -> Row:
     return {
         "id": row.id,
         "position": row.position,
@@ -144,6 +145,6 @@ def _effect(row: EffectRow, *, counts: bool) -> Row:
         "replaces": row.replaces,
         "attempts": row.attempts,
         "not_before": row.not_before,
-        "state": "due" if counts else "dropped",
-        "why": "" if counts else "replaced by a newer one",
+        "state": "due",
+        "why": "",
     }
