@@ -468,16 +468,22 @@ async def say(
             )
     except Refused as refusal:
         await _settle(desk, inbox, "refused")
-        return False, answers.refused(refusal.sentence)
+        return False, answers.refused(refusal.sentence, _shown(desk, place, run_id))
     except RunbookRefused as refusal:
         await _settle(desk, inbox, "refused")
-        return False, answers.refused(f"Not opened. {refusal}")
+        return False, answers.refused(f"Not opened. {refusal}", _shown(desk, place, run_id))
     except StoreUnavailable as trouble:
         return False, Message(
             text=f"NOT recorded, say it again when the room says that the ledger can be written. {trouble}", blocks=()
         )
     await _settle(desk, inbox, "handled")
     return True, answer
+
+
+def _shown(desk: Desk, place: str, run_id: str) -> RunState | None:
+    """Return the run that a refusal concerns, so that a rehearsal's says so."""
+    house = desk.service.house
+    return house.runs.get(run_id) or (house.active_in(place) if place else None)
 
 
 async def _settle(desk: Desk, inbox: str | None, how: str) -> None:
