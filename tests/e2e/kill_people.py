@@ -87,8 +87,9 @@ class People:
                 yield Line(_WHO[unsigned[0][0]], "sign")
             yield Line("lead", "start")
             return
-        yield from self._votes(run)
+        # Doubts first: nobody goes forward over one.
         yield from self._doubts(run)
+        yield from self._votes(run)
         if run.paused is not None and not run.open_decisions:
             yield Line("noc", "resume")
         if run.paused is None and not self.finishing and self.random.random() < 0.1:
