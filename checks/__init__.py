@@ -123,9 +123,14 @@ async def take_tick(tick: Tick, targets: Targets, at: Utc) -> Reading:
         outcome=measured.outcome,
         at=at,
         metrics=measured.metrics,
-        detail=measured.detail,
-        evidence=measured.evidence,
+        detail=_plain(measured.detail),
+        evidence={_plain(key): _plain(value) for key, value in measured.evidence.items()},
     )
+
+
+def _plain(text: str) -> str:
+    # A lone surrogate from a measured system cannot be written as UTF-8, and would end the journey of the reading.
+    return text.encode("utf-8", "replace").decode()
 
 
 async def _measured(tick: Tick, targets: Targets) -> Measured:

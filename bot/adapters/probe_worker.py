@@ -46,15 +46,21 @@ class ProbeWorker:
         """Measure until cancelled. Raise BotGone when the bot is no longer there."""
         timeout = aiohttp.ClientTimeout(total=40)
         async with aiohttp.ClientSession(self._url, headers=self._headers, timeout=timeout) as session:
-            bringing = asyncio.create_task(self._bring_all(session))
+            halves = [asyncio.create_task(self._lease_all(session)), asyncio.create_task(self._bring_all(session))]
             try:
-                while True:
-                    await self._work(await self._lease(session))
+                # A worker that measures and brings nothing back must not go on: both halves live, or it ends.
+                ended, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+                for half in ended:
+                    half.result()
             finally:
-                ending = [bringing, *self._tasks]
+                ending = [*halves, *self._tasks]
                 for task in ending:
                     task.cancel()
                 await asyncio.gather(*ending, return_exceptions=True)
+
+    async def _lease_all(self, session: aiohttp.ClientSession) -> None:
+        while True:
+            await self._work(await self._lease(session))
 
     async def _work(self, leased: Leased | None) -> None:
         for tick in leased.ticks if leased else ():
@@ -100,11 +106,26 @@ class ProbeWorker:
                 await _asked(session, "/probes/readings", body)
             except BotGone:
                 return  # the lease learns of it too, and ends this worker
+            except aiohttp.ClientResponseError as error:
+                if 400 <= error.status < 500:
+                    await self._bring_apart(session, brought, error.status)
+                    return
+                log.info("the bot did not take readings", error=type(error).__name__)
+                await asyncio.sleep(AGAIN_S)
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.info("the bot did not take readings", error=type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
+
+    async def _bring_apart(self, session: aiohttp.ClientSession, brought: Brought, status: int) -> None:
+        """Bring refused readings one by one, so that a bad one costs only itself."""
+        if len(brought.readings) > 1:
+            for one in brought.readings:
+                await self._bring(session, Brought(readings=(one,), epoch=brought.epoch))
+            return
+        for one in brought.readings:
+            log.warning("the bot refused a reading, it is lost", tick=one.tick.id, status=status)
 
 
 async def _asked(session: aiohttp.ClientSession, path: str, body: str) -> bytes:

@@ -1,13 +1,15 @@
 """An http check: status, time and typed conditions."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from bot.core.model import Cell, Outcome, Reading
+from checks import close_all
 from checks.carrier import Carrier
 from checks.http import HttpParams
 
@@ -89,6 +91,29 @@ async def test_fields_are_found_in_nested_answers_and_lists(carrier: Carrier, ta
 
     assert nested.outcome is Outcome.PASS, nested.detail
     assert equal.detail == "last activate, must be port-back (npdb)"
+
+
+@asynccontextmanager
+async def answering(body: bytes) -> AsyncIterator[dict[str, Any]]:
+    """Targets of an endpoint that answers *body*, whatever it is asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield {"http": {"odd": {"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"}}}
+        await close_all()
+
+
+async def test_an_odd_character_of_the_answer_can_be_brought_home(take: Take) -> None:
+    async with answering(b'{"a": "x\\ud800"}') as targets:
+        reading = await take("http", CELL, targets, target="odd", field="a", equals="x")
+    assert reading.outcome is Outcome.FAIL
+    assert reading.evidence["a"] == "x?"
+    assert Reading.model_validate_json(reading.model_dump_json()) == reading
 
 
 async def test_one_is_not_true(carrier: Carrier, take: Take) -> None:

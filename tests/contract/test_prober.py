@@ -189,6 +189,32 @@ async def test_a_reading_that_cannot_be_recorded_now_is_brought_again(monkeypatc
     assert tried == [tick_of(1).id] * 2
 
 
+async def test_a_refused_reading_does_not_cost_its_neighbours() -> None:
+    prober, ear = HttpProber(WallClock(), TOKEN), Ear()
+    prober.on_reading(ear.took)
+
+    async def second_is_bad(tick: Tick, clock: Clock) -> Reading:
+        reading = await at_once(tick, clock)
+        return reading.model_copy(update={"metrics": {"x": float("nan")}}) if tick.id == tick_of(2).id else reading
+
+    async with listening(prober) as url, working(ProbeWorker(url, TOKEN, second_is_bad)):
+        await prober.issue([tick_of(1), tick_of(2), tick_of(3)], 7)
+        await ear.until(2)
+    assert {tick.id for tick, _, _ in ear.heard} == {tick_of(1).id, tick_of(3).id}
+
+
+async def test_a_worker_that_can_bring_nothing_any_more_ends() -> None:
+    prober = HttpProber(WallClock(), TOKEN)
+
+    async def unspeakable(tick: Tick, clock: Clock) -> Reading:
+        return (await at_once(tick, clock)).model_copy(update={"detail": "\ud800"})
+
+    async with listening(prober) as url:
+        await prober.issue([tick_of(1)], 7)
+        with pytest.raises(ValueError, match="surrogate"):
+            await asyncio.wait_for(ProbeWorker(url, TOKEN, unspeakable).run(), _PATIENCE_S)
+
+
 # ------------------------------------------------------------------- against the service and its ledger
 
 
