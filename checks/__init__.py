@@ -8,6 +8,7 @@ probe worker runs it. Nothing here knows runs, triggers or rooms.
 
 import asyncio
 import importlib
+import math
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -115,7 +116,7 @@ async def take_tick(tick: Tick, targets: Targets, at: Utc) -> Reading:
     This is the one place where an exception becomes a Reading: a broken probe is ERROR with a
     sentence, never a failed service.
     """
-    measured = await _measured(tick, targets)
+    measured = _finite(await _measured(tick, targets))
     return Reading(
         check=tick.check,
         kind=tick.kind,
@@ -126,6 +127,16 @@ async def take_tick(tick: Tick, targets: Targets, at: Utc) -> Reading:
         detail=_plain(measured.detail),
         evidence={_plain(key): _plain(value) for key, value in measured.evidence.items()},
     )
+
+
+def _finite(measured: Measured) -> Measured:
+    # No limit means anything against such a figure, and JSON has no word for it.
+    odd = sorted(name for name, figure in measured.metrics.items() if not math.isfinite(figure))
+    if not odd:
+        return measured
+    metrics = {name: figure for name, figure in measured.metrics.items() if name not in odd}
+    why = f"not measured: {', '.join(odd)} came out as no finite number; the check said: {measured.detail}"
+    return measured.model_copy(update={"outcome": Outcome.ERROR, "metrics": metrics, "detail": why})
 
 
 def _plain(text: str) -> str:

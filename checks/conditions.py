@@ -49,8 +49,6 @@ class Condition(BaseModel):
         if self.equals is not None:
             return _same(self.equals, found)
         number = float(_typed(self.field, found, float, "a number"))
-        if math.isnan(number):
-            raise NotMeasured(f"the field {self.field} is not a number")
         return number <= self.at_most if self.at_most is not None else number >= (self.at_least or 0)
 
 
@@ -64,6 +62,9 @@ def lookup(body: Any, field: str, name: str) -> Figure:
             found = found[int(part)]
         else:
             raise NotMeasured(f"the answer of {name} has no field {field}")
+    if isinstance(found, float) and not math.isfinite(found):
+        # Python reads NaN, Infinity and 1e400; no limit means anything against them.
+        raise NotMeasured(f"the field {field} of {name} is {found}, which is no finite number")
     if isinstance(found, bool | int | float | str):
         return found
     raise NotMeasured(f"the field {field} of {name} holds no plain value")

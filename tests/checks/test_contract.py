@@ -1,14 +1,15 @@
 """The contract of a check, and the words it uses for durations and targets."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+import checks
 from bot.core.errors import SettingsRefused
 from bot.core.model import Cell, Outcome, Reading
-from checks import Check, Params, close_all, kinds
+from checks import Check, Measured, Params, Targets, close_all, kinds
 from checks.targets import HttpEndpoint, SipTrunk, SmppBind, parse_targets, secret, target
 from checks.units import Duration, said
 
@@ -56,6 +57,31 @@ async def test_bad_parameters_and_unknown_kinds_are_our_error(take: Take) -> Non
     assert "answer_within" in bad.detail
     assert "write 10s, 500ms, 2m, 1h" in bad.detail
     assert "it knows data, http, ivr, sms, voice" in unknown.detail
+
+
+class EndlessCheck:
+    """Measures what no number can say."""
+
+    KIND: ClassVar[str] = "endless"
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: object) -> None:
+        self.params = params
+
+    async def take(self, _cell: Cell, _targets: Targets, _deadline: float) -> Measured:
+        metrics = {"jitter_s": float("nan"), "lag_s": float("inf"), "fine_s": 1.0}
+        return Measured(outcome=Outcome.PASS, metrics=metrics, detail="all well")
+
+
+async def test_a_metric_of_any_kind_that_is_no_finite_number_is_our_error(
+    take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "kinds", lambda: {"endless": EndlessCheck})
+    reading = await take("endless", Cell(), {})
+
+    assert reading.outcome is Outcome.ERROR
+    assert reading.metrics == {"fine_s": 1.0}
+    assert reading.detail == ("not measured: jitter_s, lag_s came out as no finite number; the check said: all well")
 
 
 async def test_closing_with_nothing_open_does_nothing() -> None:

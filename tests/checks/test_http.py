@@ -116,6 +116,16 @@ async def test_an_odd_character_of_the_answer_can_be_brought_home(take: Take) ->
     assert Reading.model_validate_json(reading.model_dump_json()) == reading
 
 
+@pytest.mark.parametrize("figure", [b"Infinity", b"1e400", b"NaN", b"-Infinity"])
+@pytest.mark.parametrize("demand", [{"at_least": 1}, {"at_most": 1}, {"equals": 1}])
+async def test_a_figure_without_end_is_not_measured(take: Take, figure: bytes, demand: dict[str, int]) -> None:
+    async with answering(b'{"a": ' + figure + b"}") as targets:
+        reading = await take("http", CELL, targets, target="odd", field="a", **demand)
+    assert reading.outcome is Outcome.ERROR
+    assert "the field a of odd is " in reading.detail
+    assert reading.detail.endswith("which is no finite number")
+
+
 async def test_one_is_not_true(carrier: Carrier, take: Take) -> None:
     carrier.figures.overwrite("reconciliation", {"missing_left": 1})
     reading = await take("http", CELL, carrier.targets, target="reconciliation", field="missing_left", equals=True)
