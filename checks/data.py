@@ -74,6 +74,8 @@ class DataCheck:
         session = _Session(self.params, target(targets, "data", key, DataSite), key)
         if session.site.resolver is not None:
             session.resolver = target(targets, "dns", session.site.resolver, DnsResolver)
+        if session.site.tls:
+            session.trust = _trusted(session.site.ca_file)
         try:
             await session.run()
         except _PhaseFailedError as fault:
@@ -93,6 +95,7 @@ class _Session:
         self.site = site
         self.key = key
         self.resolver: DnsResolver | None = None
+        self.trust: ssl.SSLContext | None = None
         self.metrics: dict[str, float] = {}
         self.evidence: dict[str, str] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -105,8 +108,8 @@ class _Session:
             reader, writer = await self._phase(
                 "connect_time_s", "TCP connection", params.connect_within, self._connect(address)
             )
-            if self.site.tls:
-                await self._phase("tls_time_s", "TLS handshake", params.tls_within, self._secure(writer))
+            if self.trust is not None:
+                await self._phase("tls_time_s", "TLS handshake", params.tls_within, self._secure(writer, self.trust))
             head = await self._phase(
                 "first_byte_time_s", "first byte", params.first_byte_within, self._read(reader, writer)
             )
@@ -157,8 +160,8 @@ class _Session:
         reader, self._writer = await asyncio.open_connection(address, self.site.port, limit=_HEAD_LIMIT)
         return reader, self._writer
 
-    async def _secure(self, writer: asyncio.StreamWriter) -> None:
-        await writer.start_tls(_trust(self.site.ca_file), server_hostname=self.site.host)
+    async def _secure(self, writer: asyncio.StreamWriter, trust: ssl.SSLContext) -> None:
+        await writer.start_tls(trust, server_hostname=self.site.host)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         site = self.site
@@ -204,6 +207,13 @@ def _cause(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     return error.strerror or str(error) or type(error).__name__
+
+
+def _trusted(ca_file: str) -> ssl.SSLContext:
+    try:
+        return _trust(ca_file)
+    except OSError as error:  # an SSLError is one
+        raise NotMeasured(f"ca_file {ca_file} cannot be used: {error.strerror or error}") from error
 
 
 @lru_cache(maxsize=16)

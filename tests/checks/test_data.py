@@ -111,6 +111,18 @@ async def test_tls_is_timed_and_a_certificate_we_do_not_trust_fails(
     assert "the certificate is not good" in strange.detail
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_ca_file_that_cannot_be_used_is_our_error(
+    carrier: Carrier, take: Take, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    reading = await take("data", CELL, with_site(carrier, tls=True, ca_file=str(file)))
+    assert reading.outcome is Outcome.ERROR
+    assert reading.detail.startswith(f"not measured: ca_file {file} cannot be used: ")
+
+
 async def test_the_cells_service_names_the_site(carrier: Carrier, take: Take) -> None:
     reading = await take("data", Cell(service="elsewhere"), carrier.targets)
     assert reading.outcome is Outcome.ERROR
