@@ -135,7 +135,7 @@ def demo(
     _say(json.dumps(result) if json_ else "\n".join(f"{key}: {value}" for key, value in result.items()))
     wanted = {Script.HAPPY: "completed", Script.ROLLBACK: "rolled_back"}[script]
     if result["outcome"] != wanted:
-        _fail(f"the script ended {result['outcome']}, not {wanted}; the ledger is {settings.database()}", 1)
+        _fail(f"the script ended {result['outcome']}, not {wanted}; the ledger is {settings.ledger()}", 1)
 
 
 def _welcome(scene: Scene) -> None:

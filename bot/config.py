@@ -23,14 +23,18 @@ class Settings(BaseSettings):
     slack_api_url: str = Field(default="", alias="SLACK_API_URL")
     #: How many times Slack's own rate limits the server at SLACK_API_URL takes.
     slack_pace: float = Field(default=1.0, gt=0, alias="SLACK_PACE")
-    database_url: str = Field(default="", alias="SWITCHROOM_DATABASE_URL")
+    database_url: SecretStr = Field(default=SecretStr(""), alias="SWITCHROOM_DATABASE_URL")
     deployment: Path = Field(default=Path("deployment.yaml"), alias="SWITCHROOM_DEPLOYMENT")
     state_dir: Path = Field(default=Path("var"), alias="SWITCHROOM_STATE_DIR")
     runbooks: Path | None = Field(default=None, alias="SWITCHROOM_RUNBOOKS")
 
     def database(self) -> str:
         """Return the database URL; a SQLite file in the state directory unless told."""
-        return self.database_url or f"sqlite:///{self.state_dir / 'switchroom.sqlite'}"
+        return self.database_url.get_secret_value() or f"sqlite:///{self.state_dir / 'switchroom.sqlite'}"
+
+    def ledger(self) -> str:
+        """Return where the ledger is, in words that hold no password."""
+        return "that of SWITCHROOM_DATABASE_URL" if self.database_url.get_secret_value() else self.database()
 
 
 def log_to_stderr() -> None:

@@ -15,6 +15,7 @@ from bot.adapters.slack.pace import Pace
 from bot.config import Settings
 from bot.core import messages as m
 from bot.core.deployment import parse_deployment
+from bot.core.errors import SettingsRefused
 from bot.core.model import Utc
 from bot.core.reading_yaml import load
 from bot.core.runbook import Runbook
@@ -118,8 +119,16 @@ def _values(message: Mapping[str, Any]) -> list[str]:
 
 
 def shipped(name: str) -> bytes:
-    """Return a file that ships with the runbooks."""
-    return (files("runbooks") / name).read_bytes()
+    """Return a file that ships with the runbooks. Raise SettingsRefused for one that does not exist."""
+    file = files("runbooks") / name
+    if not file.is_file():
+        known = sorted(
+            one.name.removesuffix(".yaml") for one in files("runbooks").iterdir() if one.name.count(".") == 1
+        )
+        raise SettingsRefused(
+            f'No runbook "{name.removesuffix(".yaml")}" ships with switchroom. There are: {", ".join(known)}.'
+        )
+    return file.read_bytes()
 
 
 def _titles(plan: Runbook) -> dict[str, str]:
@@ -163,7 +172,12 @@ async def scene(show: Show) -> AsyncIterator[Scene]:
             running_bot(settings, built.deployment, Plan(clock=clock, scenario=scenario, slack=slack))
         )
         # A run that is probed before anybody can measure begins with holes.
-        await asyncio.wait_for(bot.prober.worker_heard(), READY_S)
+        try:
+            await asyncio.wait_for(bot.prober.worker_heard(), READY_S)
+        except TimeoutError:
+            raise SettingsRefused(
+                f"The probe worker did not start within {READY_S:g} s; its own message is above."
+            ) from None
         seats: dict[str, RoomPerson] = {}
         for key, person in cast.items():
             seats[key] = await stack.enter_async_context(RoomPerson(built.room_url, person.room[0]))

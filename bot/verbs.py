@@ -422,6 +422,7 @@ def _minutes(word: str) -> float:
 
 def parse(line: str) -> tuple[Verb, tuple[str, ...]]:
     """Return the verb of *line* and the words after it. Raise Refused naming the nearest verb and its usage."""
+    line = line.encode("utf-8", "replace").decode()  # half a character could be written nowhere
     try:
         words = shlex.split(line.replace("“", '"').replace("”", '"'))
     except ValueError:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from bot.config import Settings
 from bot.core import messages as m
 from bot.core.codes import Code
 from bot.core.deployment import Deployment, missing_targets, named_entries
-from bot.core.errors import Finding, RunbookRefused
+from bot.core.errors import Finding, RunbookRefused, SettingsRefused
 from bot.core.model import MACHINE, Reading, Tick, Via
 from bot.core.parameters import Kinds
 from bot.core.ports import Clock, Store
@@ -180,6 +181,15 @@ async def _compare_deployment(service: Service, deployment: Deployment) -> None:
             await service.handle(m.CompareDeployment(run=run.run, deployment=fresh), MACHINE, Via.TIMER)
 
 
+def _bearer(token: str | Mapping[str, str]) -> str:
+    """Return a target's token, from the environment where the deployment file says so. Raise SettingsRefused."""
+    if isinstance(token, str):
+        return token
+    if token["env"] not in os.environ:
+        raise SettingsRefused(f"the environment variable {token['env']} is not set for the bot")
+    return os.environ[token["env"]]
+
+
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -187,7 +197,8 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _speaking(stack: AsyncExitStack, desk: Desk, slack: SlackSettings) -> AsyncIterator[None]:
-    runner = HttpRunner()
+    targets = desk.deployment.targets.get("http", {})
+    runner = HttpRunner({str(t["url"]): partial(_bearer, t["token"]) for t in targets.values() if t.get("token")})
     stack.push_async_callback(runner.close)
     adapter = await run_slack(desk, slack)
     urls = {key: str(target["url"]) for key, target in desk.deployment.targets.get("http", {}).items()}

@@ -25,6 +25,14 @@ _START_S = 30.0
 _TRIES = 5
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI=true, a test that was skipped is a proof that is missing: the run fails, whatever skipped it."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter is not None else 0
+    if os.environ.get("CI") == "true" and skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: a worker that begins a whole night last makes the others wait for it."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)

@@ -6,11 +6,12 @@ certainly did not happen from what nobody knows.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 
+from bot.core.errors import SettingsRefused
 from bot.core.ports import Answer
 
 #: The target could not be reached at all: nothing was sent, so nothing has happened.
@@ -22,7 +23,9 @@ MOST = 64 * 1024
 class HttpRunner:
     """The Runner port over one HTTP client."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: Mapping[str, Callable[[], str]] | None = None) -> None:
+        """Take the bearer token of each target that wants one, looked up at the call; it is kept nowhere."""
+        self._tokens = tokens or {}
         self._client = httpx.AsyncClient(follow_redirects=False, trust_env=False)
 
     async def perform(self, target: str, path: str, body: Mapping[str, Any], key: str, timeout_s: float) -> Answer:
@@ -30,6 +33,12 @@ class HttpRunner:
         url = target.rstrip("/") + path
         # Not compressed: a few bytes on the wire must not become a flood in memory.
         headers = {"Idempotency-Key": key, "Accept-Encoding": "identity"}
+        token = self._tokens.get(target)
+        if token is not None:
+            try:
+                headers["Authorization"] = f"Bearer {token()}"
+            except SettingsRefused as missing:
+                return Answer("failed", f"nothing was sent: {missing}")
         sending = self._client.stream("POST", url, json=dict(body), headers=headers, timeout=timeout_s)
         try:
             async with sending as response:
@@ -72,4 +81,5 @@ def _detail(body: bytes) -> str:
     except (ValueError, RecursionError):  # no JSON, no text, a number too long or brackets too deep
         return ""
     said = raw.get("detail") or raw.get("message") if isinstance(raw, dict) else None
-    return said[:200] if isinstance(said, str) else ""
+    # Half a character, cut in the middle by the target, could be written nowhere.
+    return said[:200].encode("utf-8", "replace").decode() if isinstance(said, str) else ""

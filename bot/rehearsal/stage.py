@@ -121,7 +121,10 @@ async def _program(module: str, *arguments: str) -> AsyncIterator[dict[str, Any]
     try:
         if process.stdout is None:
             raise SettingsRefused(f"{module} has no output to read")
-        line = await asyncio.wait_for(process.stdout.readline(), READY_S)
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), READY_S)
+        except TimeoutError:
+            raise SettingsRefused(f"{module} did not start within {READY_S:g} s; its own message is above.") from None
         if not line:
             raise SettingsRefused(f"{module} did not start (exit {await process.wait()}); its own message is above.")
         yield json.loads(line)

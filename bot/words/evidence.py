@@ -31,7 +31,7 @@ from bot.words.phrases import say
 from bot.words.safe import Said, joined, parted, said
 
 #: Words by which a check itself says that the origin still asks the old network.
-_STALE_ROUTING = ("stale routing", "not found", "old network")
+_STALE_ROUTING = ("stale routing", "old network")
 
 
 def trigger_lines(house: House, run: RunState, decision: DecisionState, now: datetime) -> Iterator[Said]:

@@ -172,7 +172,8 @@ def _accepted(run: RunState, check: Check) -> Said:
 
 def working(run: RunState, now: datetime) -> Said:
     """Return the checks that work now, with their numbers, in one line; empty where there are none."""
-    heard = [check for check in coloured(run, Colour.WORKING) if check not in silent(run, now)]
+    of_rules = _of_met_rules(run)
+    heard = [c for c in coloured(run, Colour.WORKING) if c not in silent(run, now) and c.id not in of_rules]
     good = [say("check-score", check=check_name(check), score=score(*tally(run, check))) for check in heard]
     return say("working", symbol=GOOD, checks=listed(good, " · ", MOST_CHECKS)) if good else Said("")
 
@@ -193,11 +194,12 @@ def customers(run: RunState, now: datetime) -> Said:
     """Return what subscribers feel, as far as the checks show it; contacts and top-ups are not known here."""
     if run.status.over:
         return say("customers-over")
-    hit = [(check, _members_hit(run, check)) for check in coloured(run, Colour.FAILING)]
+    hit = [(check, _members_hit(run, check)) for check in run.plan.checks if _hurts(run, check)]
     unclear = [check_name(check) for check in silent(run, now)]
     if hit:
         felt = listed([say("feels", check=check_name(check), where=where) for check, where in hit], "; ")
-        all_else = len(hit) + len(coloured(run, Colour.WORKING)) == len(run.plan.checks) and not unclear
+        fine = [check for check in coloured(run, Colour.WORKING) if not _hurts(run, check)]
+        all_else = len(hit) + len(fine) == len(run.plan.checks) and not unclear
         return joined(". ", [say("customers-hit", felt=felt), say("all-else-works") if all_else else ""])
     if unclear:
         return say("customers-unclear", checks=listed(unclear))
@@ -207,9 +209,26 @@ def customers(run: RunState, now: datetime) -> Said:
     return say("customers-fine", count=passed, since=hour(run, run.armed_at, now))
 
 
+def _hurts(run: RunState, check: Check) -> bool:
+    """Return whether somebody cannot use what *check* measures: it fails, its last answer was bad, or its rule is met."""
+    bad = any(cell.failing for cell in cells_of(run, check))
+    return bad or check in coloured(run, Colour.FAILING) or check.id in _of_met_rules(run)
+
+
+def _of_met_rules(run: RunState) -> frozenset[str]:
+    return frozenset(trigger.when.check for trigger in run.plan.triggers if run.triggers[trigger.id].met)
+
+
 def _members_hit(run: RunState, check: Check) -> Said:
-    cells = [cell for cell in cells_of(run, check) if cell.failing]
-    return listed(list(dict.fromkeys(cell.origin or cell_name(cell.cell) for cell in cells)))
+    cells = [cell.origin or cell_name(cell.cell) for cell in cells_of(run, check) if cell.failing]
+    of_rules = [
+        cell_name(member)
+        for trigger in run.plan.triggers
+        if trigger.when.check == check.id
+        for member in run.triggers[trigger.id].met
+        if member != "all"
+    ]
+    return listed(list(dict.fromkeys([*cells, *of_rules])))
 
 
 def switch(run: RunState, now: datetime) -> Said:

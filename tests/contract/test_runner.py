@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from bot.adapters.runner import HttpRunner
+from bot.core.errors import SettingsRefused
 from bot.core.ports import Answer
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -177,3 +178,35 @@ async def test_the_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.Mon
     made = HttpRunner()
     assert (await answered(made, with_status(200))).outcome == "done"
     await made.close()
+
+
+async def test_half_a_character_of_a_target_can_be_written_down(runner: HttpRunner) -> None:
+    answer = await answered(runner, with_status(200, '{"detail": "\\ud83d moved"}'))
+    assert answer == Answer("done", "? moved")
+    assert answer.detail.encode()
+
+
+async def test_a_target_that_wants_a_token_gets_it_at_the_call() -> None:
+    seen: list[str | None] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization"))
+        return web.json_response({})
+
+    async with target(serve) as url:
+        for tokens in ({url: lambda: "s3cret"}, None):
+            runner = HttpRunner(tokens)
+            await runner.perform(url, "/activate", {}, "k", 5.0)
+            await runner.close()
+    assert seen == ["Bearer s3cret", None]
+
+
+async def test_without_its_token_nothing_is_sent_and_that_is_certain() -> None:
+    def missing() -> str:
+        raise SettingsRefused("the environment variable NPDB_TOKEN is not set for the bot")
+
+    async with target(with_status(200)) as url:
+        runner = HttpRunner({url: missing})
+        answer = await runner.perform(url, "/activate", {}, "k", 5.0)
+        await runner.close()
+    assert answer == Answer("failed", "nothing was sent: the environment variable NPDB_TOKEN is not set for the bot")

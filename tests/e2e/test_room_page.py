@@ -1,7 +1,7 @@
 """The room's page in a real browser: two people, one board, forms, and nothing that runs what people type."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.room import RoomChannel, RoomConfig, RoomPerson, RoomUser, RunningRoom, start_room
 
 CHROMIUM = shutil.which("chromium") or ""
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="no /usr/bin/chromium: run `apt-get install -y --no-install-recommends chromium`"
-)
+
+
+@pytest.fixture(autouse=True)
+def _chromium(require_program: Callable[[str], Path]) -> None:
+    require_program("chromium")
+
 
 ROOM = "C0ROOM"
 Json = dict[str, Any]

@@ -1,9 +1,8 @@
 """SIPp, an independent SIP implementation, on either end of a call."""
 
 import asyncio
-import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +13,11 @@ from bot.core.model import Cell, Outcome, Reading, Tick
 from checks import take_tick
 from checks.carrier import CarrierConfig, running_carrier
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("sipp") is None, reason="sipp is not installed (apt-get install sip-tester)"
-)
+
+@pytest.fixture(autouse=True)
+def _sipp(require_program: Callable[[str], Path]) -> None:
+    require_program("sipp")
+
 
 AT = datetime(2026, 12, 8, 2, 30, tzinfo=UTC)
 NUMBER = "+447700900001"

@@ -9,6 +9,7 @@ import pytest
 from bot.core import messages as m
 from bot.core.model import Outcome
 from bot.words.board import board
+from tests.words.conftest import RUNBOOK, Night
 
 NightIn = Callable[[str], Any]
 
@@ -157,3 +158,21 @@ def test_only_buttons_that_work_now_are_there(
     night_in: NightIn, state: str, expected: list[tuple[str, str, str]]
 ) -> None:
     assert _buttons(night_in(state)) == expected
+
+
+def test_scattered_failures_that_meet_a_rule_are_not_called_fine() -> None:
+    rate = RUNBOOK.replace("consecutive: {failures: 3}", "rate: {good: 0.98, bad: 0.90, false_trip: 0.005}")
+    night = Night(text=rate).watching()
+    for _ in range(12):
+        night.later(20).reads("voice-inbound", "mno-b", Outcome.FAIL).reads("voice-inbound", "mno-b", Outcome.PASS)
+    assert [name for name, trigger in night.run.triggers.items() if trigger.met]
+    assert night.run.colours["voice-inbound"] == "working"
+    text = _text(night)
+    assert "no failure seen" not in text
+    assert not any("Calls into our numbers" in line for line in text.splitlines() if "Working" in line)
+
+
+def test_one_failure_alone_is_a_failure_seen(night_in: NightIn) -> None:
+    night = night_in("watching")
+    night.reads("voice-inbound", "mno-b", Outcome.FAIL)
+    assert "no failure seen" not in _text(night)
