@@ -164,7 +164,7 @@ def test_scattered_failures_that_meet_a_rule_are_not_called_fine() -> None:
     rate = RUNBOOK.replace("consecutive: {failures: 3}", "rate: {good: 0.98, bad: 0.90, false_trip: 0.005}")
     night = Night(text=rate).watching()
     for _ in range(12):
-        night.later(20).reads("voice-inbound", "mno-b", Outcome.FAIL).reads("voice-inbound", "mno-b", Outcome.PASS)
+        night.later(20).reads("voice-inbound", "mno-b", Outcome.FAIL).all_pass()
     assert [name for name, trigger in night.run.triggers.items() if trigger.met]
     assert night.run.colours["voice-inbound"] == "working"
     text = _text(night)
