@@ -317,6 +317,7 @@ class _Transaction:
             self._send_until_answered(self._dialog.bye(), self._dialog.way())
 
     def _accept(self, response: SipResponse) -> None:
+        self._call.media.answered()
         self._dialog.learn(response)
         self._ack = bytes(self._dialog.ack_answer())
         self._send_raw(self._ack, self._dialog.way())

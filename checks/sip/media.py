@@ -61,6 +61,12 @@ class Media:
             self._began = perf_counter()
             self._pacer.add(self._send_next)
 
+    def answered(self) -> None:
+        """Forget what came in so far: ringing tones and announcements before the answer prove nothing about the call."""
+        self._heard.clear()
+        self.first_packet_at = None
+        self.statistics = aiortp.StreamStatistics(RATE)
+
     def close(self) -> None:
         """Stop sending and close the socket."""
         self._pacer.stop()

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+import aiortp
 import pytest
 from aiosipua import SipMessage, SipRequest, SipResponse
 
@@ -13,8 +14,9 @@ from checks.sip import call as call_module
 from checks.sip.call import Call, Trunk
 from checks.sip.causes import cause_of
 from checks.sip.datagram import Address, Datagrams, open_datagrams
-from checks.sip.media import offer_sdp, silence
+from checks.sip.media import far_media, offer_sdp, payloads, silence
 from checks.sip.requests import reply
+from checks.sound.tone import PROBE_TONE_HZ, tone
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -239,6 +241,42 @@ async def test_a_challenge_is_answered_once_with_the_credentials(far_end: Start)
     assert second.cseq is not None
     assert second.cseq.seq == 2
     assert first.via[0].branch != second.via[0].branch
+
+
+def packets(count: int, *, since: int) -> list[bytes]:
+    payload = payloads(tone(PROBE_TONE_HZ), 0)[0]
+    return [
+        aiortp.RtpPacket(
+            payload_type=0, sequence_number=number, timestamp=number * 160, ssrc=7, payload=payload
+        ).serialize()
+        for number in range(since, since + count)
+    ]
+
+
+async def test_what_is_heard_before_the_answer_is_not_the_call(far_end: Start) -> None:
+    end = await far_end(mute)
+    async with Call(end.trunk(), NUMBER, silence()) as call:
+        dialling = asyncio.create_task(call.dial(10))
+        invite = (await end.until("INVITE"))[0]
+        offered = far_media(invite.text, "127.0.0.1")
+        assert offered is not None
+        assert end.socket is not None
+        here = call._placed()._dialog.here
+        end.say(invite, here, 183, "Session Progress")
+        for packet in packets(10, since=1):
+            end.socket.send(packet, offered.address)
+        assert await call.media.listen(0.2, 5)
+        end.say(invite, here, 200, "OK")
+        assert (await dialling).answered
+        assert call.media.heard_s == 0
+        assert call.media.first_packet_at is None
+        assert call.media.figures()["rtp_packets_received"] == 0
+
+        for packet in packets(5, since=20):
+            end.socket.send(packet, offered.address)
+        assert await call.media.listen(0.1, 5)
+        figures = call.media.figures()
+        assert (figures["rtp_packets_received"], figures["rtp_packets_lost"]) == (5, 0)
 
 
 async def test_a_bye_from_the_network_is_answered_and_noted(far_end: Start) -> None:
