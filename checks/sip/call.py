@@ -53,6 +53,7 @@ class Progress:
     phrase: str = ""
     cause: Cause | None = None
     server: str = ""
+    credentials_sent: bool = False  #: the trunk asked who we are, and was told
     cut_off: bool = False  #: the far end ended an answered call
     cut_off_at: float | None = None
 
@@ -188,7 +189,6 @@ class _Transaction:
         self._again: asyncio.TimerHandle | None = None
         self._repeated = ""  #: the method that is being sent again and again
         self._ack: bytes | None = None
-        self._answering_challenge = False
         self._leaving = False
 
     @classmethod
@@ -337,13 +337,13 @@ class _Transaction:
 
     def _try_credentials(self, response: SipResponse) -> bool:
         status, trunk = response.status_code, self._trunk
-        if status not in {401, 407} or not trunk.username or self._answering_challenge or self._leaving:
+        if status not in {401, 407} or not trunk.username or self._progress.credentials_sent or self._leaving:
             return False
         credentials = SipDigestAuth(trunk.username, trunk.password)
         answer = answer_challenge(credentials, response, status, "INVITE", self._dialog.uri)
         if answer is None:
             return False
-        self._answering_challenge = True
+        self._progress.credentials_sent = True
         self._dialog.renew()
         self._send_until_answered(self._dialog.invite(self._call.media.offer(), answer), self._dialog.next_hop)
         return True

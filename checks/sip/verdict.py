@@ -19,6 +19,7 @@ _ON_TIME = 0.7  #: of our packets, below which silence proves nothing
 
 _BUSY = frozenset({486, 600})
 _OUR_ACCESS = frozenset({401, 407})
+_FORBIDDEN = 403
 
 
 def trunk_of(targets: Targets, name: str) -> Trunk:
@@ -58,7 +59,8 @@ def unanswered(progress: Progress, within: float, origin: str, *, moved: bool) -
         return Measured(outcome=Outcome.FAIL, metrics=metrics, evidence=evidence, detail=detail)
     after = said(metrics.get("session_request_delay_s", 0.0))
     answer = f"{progress.status} {progress.phrase}".strip()
-    if progress.status in _OUR_ACCESS:
+    # A 403 alone may be the network's word on the number; after our credentials it is its word on us (RFC 3261, 21.4.4).
+    if progress.status in _OUR_ACCESS or (progress.status == _FORBIDDEN and progress.credentials_sent):
         detail = f"not measured: the trunk of {origin} does not accept the probe: {answer}; check username and password"
         return Measured(outcome=Outcome.ERROR, metrics=metrics, evidence=evidence, detail=detail)
     if progress.status in _BUSY:

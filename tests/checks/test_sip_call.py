@@ -9,6 +9,7 @@ import aiortp
 import pytest
 from aiosipua import SipMessage, SipRequest, SipResponse
 
+from bot.core.model import Outcome
 from checks import NotMeasured
 from checks.sip import call as call_module
 from checks.sip.call import Call, Trunk
@@ -16,6 +17,7 @@ from checks.sip.causes import cause_of
 from checks.sip.datagram import Address, Datagrams, open_datagrams
 from checks.sip.media import far_media, offer_sdp, payloads, silence
 from checks.sip.requests import reply
+from checks.sip.verdict import unanswered
 from checks.sound.tone import PROBE_TONE_HZ, tone
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -277,6 +279,24 @@ async def test_what_is_heard_before_the_answer_is_not_the_call(far_end: Start) -
         assert await call.media.listen(0.1, 5)
         figures = call.media.figures()
         assert (figures["rtp_packets_received"], figures["rtp_packets_lost"]) == (5, 0)
+
+
+@pytest.mark.parametrize(("challenged", "outcome"), [(True, Outcome.ERROR), (False, Outcome.FAIL)])
+async def test_a_403_is_our_access_only_where_our_credentials_were_refused(
+    far_end: Start, challenged: bool, outcome: Outcome
+) -> None:
+    def strict(end: FarEnd, request: SipRequest, source: Address) -> None:
+        if request.method == "INVITE" and challenged and request.get_header("authorization") is None:
+            end.say(request, source, 401, "Unauthorized", WWW_Authenticate='Digest realm="r", nonce="n", qop="auth"')
+        elif request.method == "INVITE":
+            end.say(request, source, 403, "Forbidden")
+
+    end = await far_end(strict)
+    async with Call(end.trunk(username="probe", password="wrong"), NUMBER, silence()) as call:
+        progress = await call.dial(2)
+    measured = unanswered(progress, 2, "far", moved=False)
+    assert (progress.status, measured.outcome) == (403, outcome)
+    assert ("does not accept the probe: 403 Forbidden; check username and password" in measured.detail) is challenged
 
 
 async def test_a_bye_from_the_network_is_answered_and_noted(far_end: Start) -> None:
