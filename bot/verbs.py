@@ -262,6 +262,12 @@ def start(said: Said) -> Answer:
     return m.Start(run=said.run.run, step=said.words[0] if said.words else "")
 
 
+@verb("abort because REASON")
+def abort(said: Said) -> Answer:
+    """Give the run up, with a reason, while no action was sent; the channel is then free for another run."""
+    return m.Abort(run=said.run.run, reason=said.after(0))
+
+
 @verb("here")
 def here(said: Said) -> Answer:
     """Answer the roll call."""

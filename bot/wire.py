@@ -132,7 +132,6 @@ class Bot:
     service: Service
     store: Store
     prober: HttpProber
-    control_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
         stack.push_async_callback(asyncio.to_thread, service.stop)
         await _compare_deployment(service, deployment)
         prober = HttpProber(plan.clock, secrets.token_urlsafe(24))
-        url = await stack.enter_async_context(_listening(settings, desk, prober))
+        await stack.enter_async_context(_listening(settings, desk, prober))
         timer = ApsTimer(plan.clock)
         stack.callback(timer.close)
         ticking = Ticking(service, store, timer, prober, plan.clock)
@@ -170,7 +169,7 @@ async def running_bot(settings: Settings, deployment: Deployment, plan: Plan) ->
         stack.push_async_callback(_cancelled, watching)
         if plan.probes:
             await stack.enter_async_context(probe_worker(settings))
-        yield Bot(desk, service, store, prober, url)
+        yield Bot(desk, service, store, prober)
 
 
 async def _compare_deployment(service: Service, deployment: Deployment) -> None:
@@ -212,7 +211,7 @@ async def _speaking(stack: AsyncExitStack, desk: Desk, slack: SlackSettings) -> 
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> AsyncIterator[str]:
+async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> AsyncIterator[None]:
     """Open the control and probe ports on loopback, and say where in files that only their owner can read."""
     token = secrets.token_urlsafe(24)
     app = web.Application(client_max_size=1024 * 1024)
@@ -226,7 +225,7 @@ async def _listening(settings: Settings, desk: Desk, prober: HttpProber) -> Asyn
     write_private(settings.state_dir / CONTROL_FILE, {"url": url, "token": token})
     write_private(settings.state_dir / PROBES_FILE, {"url": url, "token": prober.token})
     try:
-        yield url
+        yield
     finally:
         (settings.state_dir / CONTROL_FILE).unlink(missing_ok=True)
         await runner.cleanup()

@@ -4,7 +4,7 @@ Read the time: the wall's, or one that runs faster from a fixed start.
 The only place of the project where a clock is read.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from bot.core.model import Utc
 
@@ -35,8 +35,3 @@ class FastClock:
         """Return the rehearsal's time."""
         real = datetime.now(UTC)  # noqa: TID251 - this adapter is the clock
         return self.start + (real - self.since) * self.speed
-
-
-def real_seconds(span: timedelta, speed: float) -> float:
-    """Return how many real seconds a *span* of a clock of that *speed* takes."""
-    return span.total_seconds() / speed

@@ -62,7 +62,6 @@ class HttpProber:
         self._waiting: deque[tuple[Tick, int, Utc]] = deque(maxlen=KEPT)
         self._news = asyncio.Event()
         self._took: Took | None = None
-        self.workers_heard_at: float | None = None
         self._worker = asyncio.Event()
 
     def on_reading(self, took: Took) -> None:
@@ -92,7 +91,6 @@ class HttpProber:
 
     async def _lease(self, request: web.Request) -> web.Response:
         self._refuse_strangers(request)
-        self.workers_heard_at = asyncio.get_running_loop().time()
         self._worker.set()
         if not self._waiting:
             self._news.clear()

@@ -150,6 +150,12 @@ class CheckNow(Command):
     check: str
 
 
+class Abort(Command):
+    """Give the run up, before anything has to be rolled back. A reason is required."""
+
+    reason: str = ""
+
+
 class Note(Command):
     """Write a line into the ledger."""
 

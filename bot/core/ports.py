@@ -257,15 +257,3 @@ class Prober(Protocol):
     async def issue(self, ticks: Sequence[Tick], epoch: int) -> None:
         """Queue *ticks* for a probe worker."""
         ...
-
-
-class Room(Protocol):
-    """The channel people look at: Slack or anything that speaks like it."""
-
-    async def deliver(self, effect: EffectRow) -> str:
-        """Post, update or send what *effect* says and return a reference. Raise RoomUnavailable to try later."""
-        ...
-
-    async def alarm(self, text: str) -> None:
-        """Tell every room without touching the database: the ledger cannot be written."""
-        ...

@@ -116,3 +116,20 @@ def test_a_reading_that_passes_is_what_ends_a_failing_cell() -> None:
     assert play.run.colours["voice-inbound"] == "failing"
     play.sweeps()
     assert play.run.colours["voice-inbound"] == "working"
+
+
+def test_a_run_can_be_given_up_while_no_action_was_sent() -> None:
+    play = Play().called()
+    assert play.refused(m.Abort(reason="no partner"), "care").reason is Reason.NOT_YOUR_ROLE
+    assert play.refused(m.Abort(), "lead").sentence == (
+        "Not given up: a reason is required. /cutover abort because ..."
+    )
+    play.says(m.Abort(reason="no partner tonight"), "lead")
+    assert play.run.status is RunStatus.ABORTED
+    assert play.house.active_in(play.run.place) is None
+
+
+def test_a_run_in_which_the_switch_was_sent_is_not_given_up() -> None:
+    play = Play().switching()
+    no = play.refused(m.Abort(reason="tired"), "lead")
+    assert no.sentence.endswith("was sent, so there is something to take back. To go back: /cutover port-back")

@@ -130,6 +130,7 @@ _ARMS: Mapping[type[m.Command], Callable[[Asked, Any], list[m.Event]]] = {
     m.Open: steps.open_run,
     m.Amend: steps.amend,
     m.CompareDeployment: steps.compare_deployment,
+    m.Abort: steps.abort,
     m.Sign: steps.sign,
     m.Start: steps.start,
     m.Here: steps.here,

@@ -24,6 +24,7 @@ from bot.core.standing import (
     may_own,
     missing_signatures,
     unmet_needs,
+    word_for_back,
 )
 from bot.core.state import RunState, RunStatus, StepStatus
 
@@ -189,6 +190,23 @@ def _start_run(asked: Asked) -> list[m.Event]:
     if before:
         raise Refused(Reason.NOT_READY, f"Not started: {', '.join(before)} must be completed in {run.migration} first.")
     return [m.RunStarted(run=run.run)]
+
+
+def abort(asked: Asked, command: m.Abort) -> list[m.Event]:
+    """Give up a run in which no action was sent: afterwards there is something to roll back, and people decide that."""
+    run = asked.not_over(asked.by_role("giving up the run"))
+    if not set(asked.roles) & set(run.plan.approvals.go.roles):
+        raise Refused(Reason.NOT_YOUR_ROLE, f"Not given up: that is for {', '.join(run.plan.approvals.go.roles)}.")
+    if not command.reason.strip():
+        raise Refused(Reason.BAD_ARGUMENT, "Not given up: a reason is required. /cutover abort because ...")
+    sent = [step.name for step in run.plan.steps if step.kind is StepKind.ACTION and run.steps[step.id].attempt]
+    if sent:
+        raise Refused(
+            Reason.WRONG_STATE,
+            f"Not given up: {', '.join(sent)} was sent, so there is something to take back. "
+            f"To go back: /cutover {word_for_back(run)}",
+        )
+    return [m.RunAborted(run=run.run, reason=command.reason)]
 
 
 def begin(run: RunState, step: Step) -> m.StepStarted:
