@@ -7,6 +7,7 @@ The call lasts only until the prompt is known.
 """
 
 from functools import lru_cache
+from time import perf_counter
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
@@ -15,6 +16,7 @@ from bot.core.model import Cell, Outcome
 from checks import Measured, NotMeasured, Params, Targets
 from checks.sip.call import Call, Progress
 from checks.sip.media import silence
+from checks.sip.pacer import BEAT_S
 from checks.sip.verdict import LEAST_AUDIO_S, dialled, refuse_if_stalled, trunk_of, unanswered
 from checks.sound.fingerprint import Match, Prompts
 from checks.sound.prompts import read_recording, shipped_recordings
@@ -69,18 +71,19 @@ class IvrCheck:
             return self._judge(call, matches, listened, name)
 
     async def _listen(self, call: Call, prompts: Prompts) -> tuple[list[Match], float]:
-        """Listen until a prompt is known or the time is up; return the last look and how long it took."""
-        matches: list[Match] = []
-        wanted = _FIRST_LOOK_S
-        while wanted <= self.params.listen + 1e-9:
+        """Listen until a prompt is known or the time is up; return the last look and how much was heard."""
+        wanted, ends = _FIRST_LOOK_S, perf_counter() + self.params.listen
+        # A line may stay silent for a while before its prompt; all of the time is its own.
+        await call.listen(BEAT_S, self.params.listen)
+        while True:
             step = _FIRST_LOOK_S if wanted == _FIRST_LOOK_S else _NEXT_LOOK_S
             # Twice the time: packets of a lossy line come late or not at all.
-            arrived = await call.listen(wanted, step * 2)
+            arrived = call.media.heard_s > 0 and await call.listen(wanted, step * 2)
             matches = prompts.matches(call.media.pcm())
-            if self._known(matches) or not arrived:
-                break
             wanted += _NEXT_LOOK_S
-        return matches, call.media.heard_s
+            over = perf_counter() >= ends or wanted > self.params.listen + 1e-9
+            if self._known(matches) or over or not arrived:
+                return matches, call.media.heard_s
 
     def _known(self, matches: list[Match]) -> bool:
         second = matches[1].score if len(matches) > 1 else 0.0

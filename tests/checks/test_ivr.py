@@ -1,11 +1,14 @@
 """An ivr check: the prompt is real audio over RTP."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from bot.core.model import Cell, Outcome, Reading
 from checks.carrier import Carrier
+from checks.carrier.lines import Lines
+from checks.sip.media import FarMedia
 
 Take = Callable[..., Awaitable[Reading]]
 
@@ -20,6 +23,21 @@ async def test_the_wanted_prompt_passes_after_a_second_of_listening(carrier: Car
     assert "the prompt is 'welcome', as wanted" in reading.detail
     assert reading.metrics["prompt_score"] > 0.9
     assert reading.metrics["listened_s"] <= 1.5
+
+
+async def test_a_prompt_that_begins_late_is_waited_for_as_long_as_it_may_take(
+    carrier: Carrier, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Lines.connect
+
+    def late(lines: Lines, far: FarMedia, prompt: Sequence[bytes] = (), *, echoes: bool = True) -> None:
+        asyncio.get_running_loop().call_later(2.2, lambda: connect(lines, far, prompt, echoes=echoes))
+
+    monkeypatch.setattr(Lines, "connect", late)
+    reading = await take("ivr", CARE, carrier.targets, expect="welcome", listen="6s")
+
+    assert reading.outcome is Outcome.PASS, reading.detail
+    assert reading.metrics["prompt_score"] > 0.9
 
 
 async def test_another_known_prompt_fails_and_is_named(carrier: Carrier, take: Take) -> None:
