@@ -28,6 +28,7 @@ _RECEIPT_CLASS = 0x04
 RECEIPTED_MESSAGE_ID = 0x001E
 MESSAGE_STATE = 0x0427
 _RECEIPT_FIELD = re.compile(r"\b(id|stat|err):(\S*)")
+_HEX_LETTER = re.compile(r"[a-fA-F]")
 _STATES = {
     1: "ENROUTE",
     2: "DELIVRD",
@@ -78,6 +79,11 @@ class Receipt:
         return self.state not in {"ENROUTE", "ACCEPTD"}
 
 
+_Mail = asyncio.Queue[Receipt | NotMeasured]
+#: The mail of the sessions bound now, by account: an SMSC hands a receipt to whichever session it likes of one account.
+_bound_now: dict[tuple[str, int, str], set[_Mail]] = {}
+
+
 class Session:
     """A bound session, as an async context manager."""
 
@@ -99,6 +105,9 @@ class Session:
             connect_timeout_ms=max(1, int(bind_within * 1000)),
         )
         self._smsc: smpp34.Smsc | None = None
+        self._key = (account.host, account.port, account.system_id)
+        self._mail: _Mail = asyncio.Queue()
+        self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -110,21 +119,36 @@ class Session:
         except BaseException:
             await self._stop()
             raise
+        _bound_now.setdefault(self._key, set()).add(self._mail)
+        self._reading = asyncio.create_task(self._read_all())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if self._smsc is not None and kind is None:
-            with suppress(smpp34.SmppError, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._smsc.unbind()
-        await self._stop()
+        try:
+            if self._smsc is not None and kind is None:
+                with suppress(smpp34.SmppError, OSError, TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await self._smsc.unbind()
+        finally:
+            self._leave()
+            await self._stop()
+
+    def _leave(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        peers = _bound_now.get(self._key, set())
+        peers.discard(self._mail)
+        if not peers:
+            _bound_now.pop(self._key, None)
 
     async def _stop(self) -> None:
         with suppress(smpp34.SmppError, OSError, TimeoutError):
             async with asyncio.timeout(1.0):
                 await self._client.stop()
+        if self._reading is not None:
+            await asyncio.gather(self._reading, return_exceptions=True)
 
     async def submit(self, source: str, destination: str, text: bytes, within: float) -> Accepted:
         """Submit one message and ask for its receipt. Raises TimeoutError when the SMSC does not answer."""
@@ -152,18 +176,32 @@ class Session:
         """Wait for the final receipt of *message_id*; others are not ours. Raises TimeoutError."""
         async with asyncio.timeout(within):
             while True:
-                event = await self._next()
-                if isinstance(event, smpp34.Disconnected):
-                    raise NotMeasured(f"{self._account.carrier} closed the session before the receipt came")
-                found = read_receipt(event.esm_class, event.short_message, {tlv.tag: tlv.value for tlv in event.tlvs})
-                if found is not None and found.final and same_message(found.message_id, message_id):
+                found = await self._mail.get()
+                if isinstance(found, NotMeasured):
+                    raise found
+                if found.final and same_message(found.message_id, message_id):
                     return found
 
-    async def _next(self) -> smpp34.DeliverSmEvent | smpp34.Disconnected:
+    async def _read_all(self) -> None:
+        """Pass every receipt on to all sessions of the account, this one among them, until the session ends."""
         try:
-            return await self._bound().next()
+            while True:
+                event = await self._next()
+                found = read_receipt(event.esm_class, event.short_message, {tlv.tag: tlv.value for tlv in event.tlvs})
+                if found is not None:
+                    for mail in _bound_now.get(self._key, ()):
+                        mail.put_nowait(found)
+        except NotMeasured as gone:
+            self._mail.put_nowait(gone)
+
+    async def _next(self) -> smpp34.DeliverSmEvent:
+        try:
+            event = await self._bound().next()
         except (smpp34.SmppError, OSError) as error:
             raise NotMeasured(f"{self._account.carrier} broke the session before the receipt came: {error}") from error
+        if isinstance(event, smpp34.Disconnected):
+            raise NotMeasured(f"{self._account.carrier} closed the session before the receipt came")
+        return event
 
     def _bound(self) -> smpp34.Smsc:
         if self._smsc is None:
@@ -187,9 +225,12 @@ def same_message(receipted: str, submitted: str) -> bool:
     """Return whether two ids name one message: SMSCs answer in hex and receipt in decimal, or pad with zeros."""
     if receipted.lstrip("0").lower() == submitted.lstrip("0").lower():
         return True
-    for base, other in ((16, 10), (10, 16)):
+    for hexadecimal, decimal in ((submitted, receipted), (receipted, submitted)):
+        # Without a letter nothing says that an id is hexadecimal, and 26 would be the message 38 as well.
+        if _HEX_LETTER.search(hexadecimal) is None:
+            continue
         with suppress(ValueError):
-            if int(submitted, base) == int(receipted, other):
+            if int(hexadecimal, 16) == int(decimal, 10):
                 return True
     return False
 

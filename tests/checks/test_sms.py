@@ -10,6 +10,7 @@ import pytest
 
 from bot.core.model import Cell, Outcome, Reading
 from checks.carrier import Carrier
+from checks.smpp import session as session_module
 from checks.smpp.session import Receipt, read_receipt, same_message
 from checks.sms import SmsParams
 
@@ -113,7 +114,22 @@ def test_ids_in_hex_and_decimal_and_padded_are_one_message() -> None:
     assert same_message("0000026", "26")
     assert same_message("26", "1A")
     assert same_message("ABC", "abc")
+    assert same_message("1A", "26")
     assert not same_message("27", "1b1")
+    assert not same_message("38", "26")
+    assert not same_message("26", "38")
+
+
+async def test_a_receipt_that_comes_in_another_session_of_the_account_is_still_found(
+    carrier: Carrier, take: Take
+) -> None:
+    async with an_smsc(crossed=True) as port:
+        readings = await asyncio.gather(
+            *(take("sms", to("carrier-c"), changed(carrier, port=port), receipt_within="3s") for _ in range(2))
+        )
+    assert [reading.outcome for reading in readings] == [Outcome.PASS] * 2, [reading.detail for reading in readings]
+    assert {reading.evidence["message_id"] for reading in readings} == {"1", "2"}
+    assert not session_module._bound_now
 
 
 def test_the_service_limit_leaves_out_our_own_bind() -> None:
@@ -125,22 +141,40 @@ def changed(carrier: Carrier, **changes: object) -> dict[str, Any]:
     return {**carrier.targets, "smpp": {"carrier-c": {**bind, **changes}}}
 
 
+HEADER = struct.Struct("!IIII")
+
+
+def pdu(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
+    return HEADER.pack(16 + len(body), command, status, sequence) + body
+
+
+def deliver(sequence: int, receipt: tuple[str, str]) -> bytes:
+    text = f"id:{receipt[0]} sub:001 dlvrd:000 stat:{receipt[1]} err:001 text:".encode()
+    head = b"\0\x01\x01447700900001\0\x01\x01447700900990\0\x04\0\0\0\0\0\0\0\0"
+    return pdu(5, 0, sequence, head + bytes([len(text)]) + text)
+
+
+def cross(submitted: list[asyncio.StreamWriter]) -> None:
+    if len(submitted) == 2:
+        for number, other in enumerate(reversed(submitted), start=1):
+            other.write(deliver(100, (str(number), "DELIVRD")))
+
+
 @asynccontextmanager
 async def an_smsc(
-    *, submit_status: int | None = 0, message_id: str = "1", receipts: list[tuple[str, str]] | None = None
+    *,
+    submit_status: int | None = 0,
+    message_id: str = "1",
+    receipts: list[tuple[str, str]] | None = None,
+    crossed: bool = False,
 ) -> AsyncIterator[int]:
-    """Run an SMSC written by hand, so that it can do what ours never does."""
-    header = struct.Struct("!IIII")
+    """
+    Run an SMSC written by hand, so that it can do what ours never does.
 
-    def pdu(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
-        return header.pack(16 + len(body), command, status, sequence) + body
-
-    def deliver(sequence: int, receipt: tuple[str, str]) -> bytes:
-        text = f"id:{receipt[0]} sub:001 dlvrd:000 stat:{receipt[1]} err:001 text:".encode()
-        head = b"\0\x01\x01447700900001\0\x01\x01447700900990\0\x04\0\0\0\0\0\0\0\0"
-        return pdu(5, 0, sequence, head + bytes([len(text)]) + text)
-
+    Where *crossed*, it waits for two sessions and gives each the receipt of the other.
+    """
     sessions: set[asyncio.Task[Any]] = set()
+    submitted: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -148,10 +182,14 @@ async def an_smsc(
         sessions.add(task)
         try:
             while True:
-                length, command, _, sequence = header.unpack(await reader.readexactly(16))
+                length, command, _, sequence = HEADER.unpack(await reader.readexactly(16))
                 await reader.readexactly(length - 16)
                 if command == 9:
                     writer.write(pdu(0x80000009, 0, sequence, b"x\0"))
+                elif command == 4 and crossed:
+                    submitted.append(writer)
+                    writer.write(pdu(0x80000004, 0, sequence, str(len(submitted)).encode() + b"\0"))
+                    cross(submitted)
                 elif command == 4 and submit_status is not None:
                     body = message_id.encode() + b"\0" if submit_status == 0 else b""
                     writer.write(pdu(0x80000004, submit_status, sequence, body))
