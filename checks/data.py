@@ -164,9 +164,9 @@ class _Session:
         await writer.start_tls(trust, server_hostname=self.site.host)
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        site = self.site
         request = (
-            f"GET {site.path} HTTP/1.1\r\nHost: {site.host}\r\nUser-Agent: switchroom\r\nConnection: close\r\n\r\n"
+            f"GET {self.site.path} HTTP/1.1\r\nHost: {_authority(self.site)}\r\n"
+            "User-Agent: switchroom\r\nConnection: close\r\n\r\n"
         )
         writer.write(request.encode("ascii"))
         head = await reader.read(_HEAD_LIMIT)
@@ -199,6 +199,11 @@ class _Session:
         parts = [f"{name} {said(self.metrics[metric])}" for name, metric in phases if metric in self.metrics]
         allowed = limit(self.params.first_byte_within)
         return f"first byte in {said(first)}, limit {allowed}; {', '.join(parts)} ({self.key})"
+
+
+def _authority(site: DataSite) -> str:
+    usual = 443 if site.tls else 80
+    return site.host if site.port == usual else f"{site.host}:{site.port}"
 
 
 def _cause(error: OSError) -> str:

@@ -81,6 +81,21 @@ async def test_a_site_that_accepts_and_stays_silent_fails_at_the_first_byte(carr
     assert reading.detail == "first byte not done after 0.1 s, limit 0.1 s (internet)"
 
 
+async def test_a_site_is_asked_for_by_its_name_and_port(carrier: Carrier, take: Take) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        reading = await take("data", CELL, with_site(carrier, port=port))
+    assert reading.outcome is Outcome.PASS, reading.detail
+    assert f"\r\nHost: {carrier.config.domain}:{port}\r\n".encode() in asked[0]
+
+
 async def test_tls_is_timed_and_a_certificate_we_do_not_trust_fails(
     carrier: Carrier, take: Take, tmp_path: Path
 ) -> None:
