@@ -106,5 +106,8 @@ class VoiceCheck:
         if progress.cut_off and progress.cut_off_at is not None and progress.final_at is not None:
             kept = self.params.hold if self.params.audio != "none" else 0.0
             up = progress.cut_off_at - progress.final_at
+            if up >= kept:
+                # The time we stayed on to hear something, or to say goodbye: the limit to name is not the hold.
+                return f"cut off by the network after {said(up)}, before this probe ended the call"
             return f"cut off by the network after {said(up)}, to be kept up for {limit(kept)}"
         return "" if self.params.audio == "none" else self._unheard(media)

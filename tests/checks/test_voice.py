@@ -9,9 +9,10 @@ import pytest
 from bot.core.model import Cell, Outcome, Reading
 from checks import NotMeasured, kinds
 from checks.carrier import Carrier
+from checks.sip.call import Progress
 from checks.sip.media import Media, silence
 from checks.sip.verdict import refuse_if_stalled
-from checks.voice import VoiceParams
+from checks.voice import VoiceCheck, VoiceParams
 
 Take = Callable[..., Awaitable[Reading]]
 
@@ -102,6 +103,18 @@ async def test_a_call_cut_off_by_the_network_fails_with_its_cause(carrier: Carri
     assert reading.detail.startswith("cut off by the network after 0.2")
     assert reading.metrics["cut_off"] == 1.0
     assert reading.evidence["q850_cause"] == "41"
+
+
+@pytest.mark.parametrize(
+    ("ended", "wanted"),
+    [
+        (1.25, "cut off by the network after 0.25 s, to be kept up for 0.6 s"),
+        (2.5, "cut off by the network after 1.50 s, before this probe ended the call"),
+    ],
+)
+def test_a_call_cut_off_is_measured_against_its_hold_only_within_it(ended: float, wanted: str) -> None:
+    progress = Progress(status=200, final_at=1.0, cut_off=True, cut_off_at=ended)
+    assert VoiceCheck(VoiceParams(hold=0.6))._fault(progress, Media("127.0.0.1", silence())) == wanted
 
 
 async def test_a_call_that_rings_too_long_fails_with_its_limit(carrier: Carrier, take: Take) -> None:
