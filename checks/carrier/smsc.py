@@ -8,6 +8,7 @@ status a carrier uses, and with `sms-receipts-lost` on it takes messages and sta
 import asyncio
 import struct
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import smpp34
 
@@ -133,12 +134,10 @@ class _Session:
         if message.registered_delivery & 0x03 == 1 and due is not None:
             now = asyncio.get_running_loop().time()
             self._due = [handle for handle in self._due if handle.when() > now]
-            self._due.append(asyncio.get_running_loop().call_later(due, self._deliver, message, message_id))
+            self._due.append(asyncio.get_running_loop().call_later(due, self._deliver, message, message_id, _now()))
 
-    def _deliver(self, message: smpp34.SubmitSm, message_id: str) -> None:
-        text = (
-            f"id:{message_id} sub:001 dlvrd:001 submit date:2611230200 done date:2611230200 stat:DELIVRD err:000 text:"
-        )
+    def _deliver(self, message: smpp34.SubmitSm, message_id: str, submitted: datetime) -> None:
+        text = receipt_text(message_id, submitted, _now())
         self._sequence += 1
         receipt = smpp34.DeliverSm(
             message.destination_addr,
@@ -156,3 +155,14 @@ class _Session:
 
     def _answer(self, command: int, status: int, sequence: int, body: bytes = b"") -> None:
         self._writer.write(_HEADER.pack(_HEADER.size + len(body), command | _ANSWER, status, sequence) + body)
+
+
+def receipt_text(message_id: str, submitted: datetime, done: datetime) -> str:
+    """Return the text of a receipt (SMPP 3.4, appendix B)."""
+    form = "%y%m%d%H%M"
+    dates = f"submit date:{submitted:{form}} done date:{done:{form}}"
+    return f"id:{message_id} sub:001 dlvrd:001 {dates} stat:DELIVRD err:000 text:"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the simulated systems live on the wall clock, outside the product

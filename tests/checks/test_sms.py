@@ -4,12 +4,14 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bot.core.model import Cell, Outcome, Reading
 from checks.carrier import Carrier
+from checks.carrier.smsc import receipt_text
 from checks.smpp import session as session_module
 from checks.smpp.session import Receipt, read_receipt, same_message
 from checks.sms import SmsParams
@@ -108,6 +110,12 @@ def test_receipts_name_their_message_in_text_or_tlv_and_ordinary_messages_are_no
     assert read_receipt(4, b"", {0x1E: b"abc\0", 0x427: b"\x02"}) == Receipt("abc", "DELIVRD")
     assert read_receipt(0, b"id:7 stat:DELIVRD", {}) is None
     assert read_receipt(4, b"no id here", {}) is None
+
+
+def test_a_receipt_of_our_smsc_says_when_its_message_was_sent_and_delivered() -> None:
+    text = receipt_text("c1", datetime(2026, 12, 8, 2, 30, tzinfo=UTC), datetime(2026, 12, 8, 2, 31, tzinfo=UTC))
+    assert " submit date:2612080230 done date:2612080231 " in text
+    assert read_receipt(4, text.encode(), {}) == Receipt("c1", "DELIVRD", "000")
 
 
 def test_ids_in_hex_and_decimal_and_padded_are_one_message() -> None:
