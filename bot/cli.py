@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import uuid
@@ -65,7 +66,6 @@ StateDir = Annotated[
 def main() -> None:
     """Run the command line; errors of ours are one sentence, not a trace."""
     log_to_stderr()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         # The Slack SDK takes them, ignores NO_PROXY, and would send even 127.0.0.1 to the proxy.
         if os.environ.get("SLACK_API_URL") or "demo" in sys.argv[1:2]:
@@ -78,8 +78,6 @@ def main() -> None:
         _fail(str(refused), 2)
     except SwitchroomError as error:
         _fail(str(error), 2)
-    except KeyboardInterrupt:
-        _fail("Stopped. The ledger holds everything; start again with the same command.", 130)
 
 
 def _refuse_unknown(said: list[str]) -> None:
@@ -103,13 +101,35 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run(work: Coroutine[Any, Any, _T]) -> _T:
-    return asyncio.run(work)
+def _run(work: Coroutine[Any, Any, _T], stopped: str = "start again with the same command") -> _T:
+    """Run *work* until it ends or is told to; *stopped* says how one goes on after that."""
+
+    async def told_to_end() -> _T:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(told_to_end())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _fail(f"Stopped. The ledger holds everything; {stopped}.", 130)
+
+
+def _program() -> str:
+    """Return how this program is called from here."""
+    return "switchroom" if shutil.which("switchroom") else sys.argv[0]
 
 
 def _settings(state_dir: Path | None = None) -> Settings:
+    """Return the settings; a state directory with a deployment file of its own, as a demo leaves it, brings it along."""
     settings = Settings()
-    return settings.model_copy(update={"state_dir": state_dir}) if state_dir else settings
+    if state_dir is None:
+        return settings
+    own = state_dir / "deployment.yaml"
+    named = "SWITCHROOM_DEPLOYMENT" in os.environ or not own.exists()
+    deployment = settings.deployment if named else own
+    return settings.model_copy(update={"state_dir": state_dir, "deployment": deployment})
 
 
 @app.command()
@@ -129,10 +149,11 @@ def demo(
     if script is None:
         if headless:
             _fail("--headless needs --script happy or --script rollback", 2)
-        _run(shown(show, _welcome))
+        _run(shown(show, _welcome), f"to go on: {_program()} demo --state-dir {settings.state_dir}")
         return
     result = _run(scripted(show)).as_json()
-    _say(json.dumps(result) if json_ else "\n".join(f"{key}: {value}" for key, value in result.items()))
+    lines = [*(f"{key}: {value}" for key, value in result.items()), f"ledger: {settings.ledger()}"]
+    _say(json.dumps(result) if json_ else "\n".join(lines))
     wanted = {Script.HAPPY: "completed", Script.ROLLBACK: "rolled_back"}[script]
     if result["outcome"] != wanted:
         _fail(f"the script ended {result['outcome']}, not {wanted}; the ledger is {settings.ledger()}", 1)
@@ -143,7 +164,7 @@ def _welcome(scene: Scene) -> None:
     for number, hint in enumerate(HINTS, start=1):
         _say(f"  {number}. {hint.translate(_PLAIN)}")
     _say(
-        f"\nThe same from another terminal: switchroom status --state-dir {scene.stage.deployment_file.parent}"
+        f"\nThe same from another terminal: {_program()} status --state-dir {scene.stage.deployment_file.parent}"
         "\nCtrl-C ends the demo; the ledger stays."
     )
 
@@ -242,7 +263,10 @@ def schema() -> None:
 @audit.command(name="verify")
 def audit_verify(state_dir: StateDir = None, json_: Json = False) -> None:
     """Check the chain and every seal. Exit 0 whole, 1 broken."""
-    store = open_existing(_settings(state_dir), read_only=True)
+    try:
+        store = open_existing(_settings(state_dir), read_only=True)
+    except StoreUnavailable as missing:
+        raise StoreUnavailable(f"{missing} Which ledger: --state-dir DIR, or SWITCHROOM_DATABASE_URL.") from missing
     try:
         report = verify(store.rows())
     finally:

@@ -24,7 +24,7 @@ from bot.draft import restore
 from bot.rehearsal.crew import Crew, Line, Script
 from bot.rehearsal.play import Result, Stagecraft, play
 from bot.rehearsal.stage import READY_S, Casting, Stage, opening_time, stage
-from bot.room import RoomPerson
+from bot.room import RoomPerson, RoomSaysNo
 from bot.service import Commit
 from bot.wire import Bot, Plan, open_existing, running_bot
 
@@ -97,8 +97,13 @@ class Scene:
         await person.say(self.channel, f"/cutover {line.words}")
 
     async def fault(self, name: str, *, on: bool) -> None:
-        """Switch a fault of the carrier."""
-        await next(iter(self.people.values())).set_fault(name, on=on)
+        """Switch a fault of the carrier. Raise SettingsRefused for one it does not know."""
+        person = next(iter(self.people.values()))
+        try:
+            await person.set_fault(name, on=on)
+        except RoomSaysNo:
+            known = ", ".join(str(fault["id"]) for fault in await person.faults())
+            raise SettingsRefused(f'The carrier did not take the fault "{name}". There are: {known}.') from None
 
     def sees_card(self, number: int) -> bool:
         """Return whether the card of a decision is in the room."""

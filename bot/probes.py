@@ -95,13 +95,14 @@ async def _as_child(settings: Settings) -> None:
             working.cancel()
 
     loop.add_reader(sys.stdin.fileno(), heard)
+    if working is not None:
+        loop.add_signal_handler(signal.SIGTERM, working.cancel)
     await run_probes(settings, load_deployment(settings.deployment))
 
 
 def main() -> int:
     """Run as the child of a bot: settings from the environment, and the pipe to the bot as standard input."""
     log_to_stderr()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(_as_child(Settings()))
     except (asyncio.CancelledError, KeyboardInterrupt):

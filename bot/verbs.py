@@ -124,6 +124,8 @@ class Said:
         if mention is not None:
             key = _mentioned(self.desk.deployment, mention[1])
         if key not in self.desk.deployment.people:
+            key = _named(self.desk.deployment, key)
+        if key not in self.desk.deployment.people:
             raise Refused(
                 Reason.BAD_ARGUMENT,
                 f'Nothing was done: "{word}" is not listed.{_nearest(key, self.desk.deployment.people)}',
@@ -133,6 +135,12 @@ class Said:
     def time(self, word: str) -> Utc:
         """Return the next time it is *word* (`03:30`) in the run's zone, or an ISO time. Raise Refused."""
         return next_time(word, self.run.plan.zone, self.now)
+
+
+def _named(deployment: Deployment, name: str) -> str:
+    """Return who is shown in the room by *name*, if one person is; else *name* itself."""
+    found = [key for key, person in deployment.people.items() if person.name.casefold() == name.casefold()]
+    return found[0] if len(found) == 1 else name
 
 
 def _mentioned(deployment: Deployment, user: str) -> str:
@@ -451,7 +459,12 @@ def parse(line: str) -> tuple[Verb, tuple[str, ...]]:
 def understand(line: str, desk: Desk, person: str, place: str, run_id: str = "") -> Answer:
     """Return the command or message that *line* means. Raise Refused or RunbookRefused; nothing is done."""
     found, words = parse(line)
-    return found.says(Said(desk, person, place, words, desk.service.now(), run_id))
+    try:
+        return found.says(Said(desk, person, place, words, desk.service.now(), run_id))
+    except Refused as refusal:
+        if refusal.reason is Reason.BAD_ARGUMENT and "/cutover" not in refusal.sentence:
+            raise Refused(refusal.reason, f"{refusal.sentence} Write: /cutover {found.usage}") from None
+        raise
 
 
 async def say(

@@ -28,6 +28,10 @@ from bot.core.reading_yaml import load
 
 #: How long a program of the stage may take to say that it is ready, in real seconds.
 READY_S = 30.0
+_PROGRAMS = {
+    "bot.room": "The war room (another port: --port N)",
+    "checks.carrier": "The simulated carrier",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,13 @@ async def _program(module: str, *arguments: str) -> AsyncIterator[dict[str, Any]
         try:
             line = await asyncio.wait_for(process.stdout.readline(), READY_S)
         except TimeoutError:
-            raise SettingsRefused(f"{module} did not start within {READY_S:g} s; its own message is above.") from None
+            raise SettingsRefused(
+                f"{_PROGRAMS[module]} did not start within {READY_S:g} s; its own message is above."
+            ) from None
         if not line:
-            raise SettingsRefused(f"{module} did not start (exit {await process.wait()}); its own message is above.")
+            raise SettingsRefused(
+                f"{_PROGRAMS[module]} did not start (exit {await process.wait()}); its own message is above."
+            )
         yield json.loads(line)
     finally:
         await _strike(process)

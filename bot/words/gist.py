@@ -172,8 +172,11 @@ def _accepted(run: RunState, check: Check) -> Said:
 
 def working(run: RunState, now: datetime) -> Said:
     """Return the checks that work now, with their numbers, in one line; empty where there are none."""
-    of_rules = _of_met_rules(run)
-    heard = [c for c in coloured(run, Colour.WORKING) if c not in silent(run, now) and c.id not in of_rules]
+    heard = [
+        c
+        for c in coloured(run, Colour.WORKING)
+        if c not in silent(run, now) and not _hurts(run, c) and tally(run, c)[0]
+    ]
     good = [say("check-score", check=check_name(check), score=score(*tally(run, check))) for check in heard]
     return say("working", symbol=GOOD, checks=listed(good, " · ", MOST_CHECKS)) if good else Said("")
 

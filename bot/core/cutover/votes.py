@@ -179,13 +179,17 @@ def _may_vote(asked: Asked, run: RunState, decision: DecisionState, offer: m.Off
     if requester == asked.person and eligible(offer.policy, run.plan.roles, asked.person, None):
         raise Refused(
             Reason.SECOND_PERSON,
-            "Your vote does not count: you started this run, so another person must agree. "
+            f"Your vote does not count: you {_asked_for(decision)}, so another person must agree. "
             f"{len(decision.votes)} given. It needs {policy_words(offer.policy)}.",
         )
     raise Refused(
         Reason.NOT_ELIGIBLE,
         f"Your vote does not count: {offer.letter} is decided by {policy_words(offer.policy)}, and you are neither.",
     )
+
+
+def _asked_for(decision: DecisionState) -> str:
+    return "started this run" if decision.opened.subject == "gate" else "asked for this"
 
 
 def policy_words(policy: Policy) -> str:
