@@ -253,7 +253,7 @@ class Draft:
         self.batch.events.append(row)
         self._head = row.hash
         self._streams[stream] = envelope.stream_position
-        self._house = evolve(self._house, event, seen_of(envelope))
+        self._house = evolve(self._house, event, seen_of(envelope, row))
         self.batch.effects.extend(react(self._house, event, position))
         self._records.append(Record(position, now, event.run, event=event, person=order.actor.person, via=order.via))
 
@@ -323,9 +323,10 @@ class Draft:
         return frozenset(tick.id for tick, _ in fresh)
 
 
-def seen_of(envelope: Envelope) -> Seen:
+def seen_of(envelope: Envelope, row: EventRow) -> Seen:
     """Return the part of an envelope that the fold needs."""
-    return Seen(envelope.position, envelope.at, envelope.actor.person, envelope.actor.account, envelope.via.value)
+    actor = envelope.actor
+    return Seen(envelope.position, envelope.at, actor.person, actor.account, envelope.via.value, row.hash.hex())
 
 
 # ---------------------------------------------------------------------- folding from the store
@@ -352,7 +353,7 @@ def _with_row(fold: Fold, row: EventRow | ReadingRow) -> Fold:
             fold, house=house, unsealed=fold.unsealed.add(row), unsealed_since=fold.unsealed_since or reading.at
         )
     envelope, event = decode(row)
-    house = evolve(fold.house, event, seen_of(envelope))
+    house = evolve(fold.house, event, seen_of(envelope, row))
     streams = {**fold.streams, envelope.stream: envelope.stream_position}
     if isinstance(event, m.ReadingsSealed):
         return Fold(house, row.hash, streams)

@@ -262,6 +262,8 @@ class House(Value):
 
     position: int = 0
     at: Utc | None = None
+    head: str = ""  #: the hash of the last entry of the ledger, as hex; readings hang on the next seal
+    head_at: int = 0
     epoch: int = 0
     clock_off_s: float = 0.0  #: by how much the wall clock has stepped since the process began
     runs: Mapping[str, RunState] = Field(default_factory=dict)

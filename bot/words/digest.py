@@ -56,7 +56,11 @@ def digest(house: House, run: RunState, digest_id: str, now: datetime) -> Messag
     )
     lines = [Said(row) for row in text.splitlines() if row.strip()]
     small = say(
-        "digest-small", position=house.position, criteria=Said(run.criteria_digest[:8]), scenario=_scenario(run)
+        "digest-small",
+        position=house.head_at,
+        head=Said(house.head[:16] or "none"),
+        criteria=Said(run.criteria_digest[:8]),
+        scenario=_scenario(run),
     )
     return message(lines, small)
 

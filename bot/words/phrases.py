@@ -385,7 +385,7 @@ PHRASES: Mapping[str, str] = {
     "line-aborted": "{symbol} The run is given up{by}: {reason}",
     # digests
     "digest-asked": "Decision {number}{by}: {options} ({deciders}).",
-    "digest-small": "ledger position {position} · criteria {criteria}{scenario}",
+    "digest-small": "ledger entry {position}, head {head} · criteria {criteria}{scenario}",
     "digest-scenario": " · REHEARSAL, scenario {name}, clock x{speed}",
     "change-met": 'rule {number} ("{title}"), signed before the start, was met at {at}',
     "change-decided": "decision {number} was {option} at {at}",

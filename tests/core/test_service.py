@@ -486,3 +486,16 @@ async def test_bodies_are_canonical_json_with_who_when_and_which_release(bench: 
     assert (body["actor"], body["via"], body["command_id"], body["software"], body["stream"]) == (
         {"account": "script:lead", "person": "lead"}, "script", "open-1", "test", f"run/{RUN}",
     )  # fmt: skip
+
+
+async def test_the_state_knows_the_head_that_digests_carry_out(bench: Bench) -> None:
+    await bench.says(opening(), "lead")
+    assert (bench.service.house.head_at, bench.service.house.head) == (
+        bench.store.head()[0],
+        bench.store.head()[1].hex(),
+    )
+    bench.again()
+    assert (bench.service.house.head_at, bench.service.house.head) == (
+        bench.store.head()[0],
+        bench.store.head()[1].hex(),
+    )

@@ -40,19 +40,22 @@ _V = TypeVar("_V")
 class Seen:
     """When and by whom an event came: the part of the envelope that the fold needs."""
 
-    __slots__ = ("account", "at", "person", "position", "via")
+    __slots__ = ("account", "at", "hash", "person", "position", "via")
 
-    def __init__(self, position: int, at: datetime, person: str, account: str, via: str) -> None:
+    def __init__(self, position: int, at: datetime, person: str, account: str, via: str, hash_: str = "") -> None:
         self.position = position
         self.at = at
         self.person = person
         self.account = account
         self.via = via
+        self.hash = hash_  #: of the entry in the chain; empty while it is only being decided
 
 
 def evolve(house: House, event: m.Event, seen: Seen) -> House:
     """Return *house* after *event*. Raise KeyError when the event is about a run that does not exist."""
-    moved = {"position": seen.position, "at": seen.at}
+    moved: dict[str, Any] = {"position": seen.position, "at": seen.at}
+    if seen.hash:
+        moved |= {"head": seen.hash, "head_at": seen.position}
     match event:
         case m.ServiceStarted():
             return house.model_copy(update={**moved, "epoch": event.epoch, "clock_off_s": 0.0})
