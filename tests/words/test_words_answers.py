@@ -27,7 +27,7 @@ def test_the_digest_of_a_met_rule(night_in: NightIn) -> None:
         "Since 01:50: decision 1 was GO at 02:00; Prepare the switch done at 02:00; Switch the routing done at 02:01; "
         'rule 1 ("Calls into our numbers fail"), signed before the start, was met at 02:05.\n'
         "Next message: right after the decision, at the latest 02:35 London\n"
-        f"ledger position {night.house.position} · criteria {night.run.criteria_digest[:8]}"
+        f"ledger entry 0, head none · criteria {night.run.criteria_digest[:8]}"
     )
 
 
