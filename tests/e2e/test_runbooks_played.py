@@ -73,7 +73,8 @@ async def refused_at_start(played: Migration, name: str) -> str:
 def refusals(played: Migration) -> list[str]:
     """Return everything that anybody was refused."""
     told = [str(message["text"]) for person in played.people.values() for message in person.ephemerals()]
-    return [text for text in told if text.startswith(("Not ", "Nothing ", "Too late", "I do not know", "Your vote"))]
+    no = ("Not ", "Nothing ", "Too late", "I do not know", "Your vote does not", "Your vote was not", "Your vote for")
+    return [text for text in told if text.removeprefix("REHEARSAL · ").startswith(no)]
 
 
 #: What the systems outside were told to do, in this order and once each.
