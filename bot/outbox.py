@@ -256,7 +256,7 @@ class Outbox:
                 return await self._call(run, step, key)
         except TimeoutError:
             why = f"no whole answer within {within_s:g} s"
-        except Exception as error:
+        except Exception as error:  # raised from here, the call would be made again for ever
             log.exception("call failed on our side", step=step.id)
             why = f"our side failed ({type(error).__name__})"
         return {"outcome": "unknown", "detail": f"{why}; it may or may not have happened"}

@@ -364,7 +364,7 @@ class Service:
         """A listener that fails (its loop has gone) must not take the writer with it."""
         try:
             call(heard)
-        except Exception:
+        except Exception:  # the writer outlives whoever listens
             log.exception("a listener of the ledger failed", listener=repr(call))
 
     def _told(self, draft: Draft) -> None:

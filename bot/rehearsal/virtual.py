@@ -118,5 +118,5 @@ class VirtualTimer:
             call.due += call.span
         try:
             call.call(due)
-        except Exception:
+        except Exception:  # as APScheduler does: one bad call does not stop the others
             log.exception("timer call failed", job=key)

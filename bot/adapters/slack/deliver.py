@@ -214,7 +214,7 @@ class SlackRoom:
         except Exception as error:
             # A text that cannot be made is a bug of ours: it is parked and shown, and holds up nothing else.
             log.exception("words failed", effect=effect.id, kind=effect.kind)
-            raise RoomRefused(f"no words for {effect.kind} {effect.id}: {error!r}") from error
+            raise RoomRefused(f"no words for {effect.kind} {effect.id} ({type(error).__name__})") from error
 
 
 def _key(effect: EffectRow) -> str:

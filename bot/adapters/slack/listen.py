@@ -113,7 +113,7 @@ class Listener:
 
         try:
             faults = self._forms.faults(view)
-        except Exception:
+        except Exception:  # whatever broke, the person hears it: silence is the worst answer
             log.exception("form not read")
             faults = {self._forms.first_input(view): OUR_FAULT}
         if faults:
@@ -155,7 +155,7 @@ class Listener:
             await tell(refusal.sentence)
         except (_NotRecorded, StoreUnavailable):
             await tell(NOT_RECORDED)
-        except Exception:
+        except Exception:  # whatever broke, the person hears it: silence is the worst answer
             log.exception("word not taken")
             await tell(OUR_FAULT)
         else:
@@ -209,7 +209,7 @@ class Listener:
             done, answer = await verbs.say(
                 said.line, self._desk, actor, said.via, place, run_id=said.run, command_id=said.key, inbox=said.key
             )
-        except Exception:
+        except Exception:  # whatever broke, the person hears it: silence is the worst answer
             log.exception("word not done", key=said.key)
             done, answer = False, Message(OUR_FAULT, ())
         if not done:
@@ -236,7 +236,7 @@ class Listener:
             await self._forms.open(said, actor, run, words, str(body["trigger_id"]))
         except Refused as refusal:
             why = refusal.sentence
-        except Exception:
+        except Exception:  # whatever broke, the person hears it: silence is the worst answer
             log.exception("form not opened")
             why = OUR_FAULT
         else:
