@@ -153,7 +153,9 @@ class Outbox:
         wakes = [until - self._loop.time() for until in self._resting.values()]
         timeout = max(0.05, min(wakes)) if wakes else None
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            # Not `wait_for`: before Python 3.12 it can lose a cancellation that comes with the news, and never end.
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
         except TimeoutError:
             return
 
