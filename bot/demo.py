@@ -79,7 +79,8 @@ class Scene:
     async def news(self) -> None:
         """Wait until something is committed; at most half a second, for what only time brings."""
         try:
-            await asyncio.wait_for(self._news.wait(), 0.5)
+            async with asyncio.timeout(0.5):
+                await self._news.wait()
         except TimeoutError:
             return
         self._news.clear()
